@@ -1,0 +1,72 @@
+"""Is every parameter's gradient, or update, right? Works on sketches (see harness/sketch.py). Knows no model.
+
+A loss within one per cent can hide gradients that are 50 % wrong (Ascend/pytorch issue 107), so each parameter is judged:
+||candidate - golden|| / ||golden|| beside the reference's, both estimated from sketches that are linear in the tensor.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.checks.closeness import RMS_RATIO, UNIT_ROUNDOFF, WORST_RATIO, widening
+from harness.checks.evidence import Evidence
+from harness.verdict import Finding, Outcome
+
+_INDEPENDENT = 10  # the errors of a model's parameters share their causes upstream
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All outputs whose name begins with `prefix`, one a parameter, are as close to float64 as the reference's."""
+
+    prefix: str
+    name: str = "parameters"
+
+    def __call__(self, evidence: Evidence, /) -> list[Finding]:
+        """Return one finding over all parameters (`rms`) and one on the parameter that is worst against its own bound (`worst`)."""
+        if evidence.golden is None:
+            return [Finding(self.name, self.prefix, Outcome.INCOMPARABLE, message="no float64 golden")]
+        sides = (evidence.candidate.tensors, evidence.reference.tensors, evidence.golden.tensors)
+        names = sorted(n for n in sides[2] if n.startswith(self.prefix))
+        other = {n for side in sides[:2] for n in side if n.startswith(self.prefix)} ^ set(names)
+        if other or not names:
+            text = f"the two sides have not the same parameters: {min(other, default='none at all')}"
+            return [Finding(self.name, self.prefix, Outcome.INCOMPARABLE, message=text)]
+        errors = np.array([_errors(*(side[n] for side in sides)) for n in names])
+        return self._judge(names, errors, UNIT_ROUNDOFF[evidence.case.dtype])
+
+    def _judge(self, names: list[str], errors: np.ndarray, u: float) -> list[Finding]:
+        device, own = (float(v) for v in np.sqrt(np.mean(errors**2, axis=0)))
+        bounds = np.maximum(WORST_RATIO * errors[:, 1], 2 * u)
+        worst = int(np.argmax(np.where(np.isfinite(errors[:, 0]), errors[:, 0] / bounds, np.inf)))
+        rows = (
+            ("rms", device, own, max(RMS_RATIO * own, 2 / math.sqrt(3) * u) * widening(_INDEPENDENT), ""),
+            ("worst", float(errors[worst, 0]), float(errors[worst, 1]), float(bounds[worst]), names[worst].removeprefix(self.prefix)),
+        )
+        findings = []
+        for metric, measured, reference, bound, where in rows:
+            outcome, message = Outcome.PASS, ""
+            if not math.isfinite(reference):
+                outcome, message = Outcome.INCOMPARABLE, "the reference's own result is not finite where float64 is"
+            elif not measured <= bound:
+                outcome = Outcome.FAIL
+                message = f"relative error {measured:.3g}, allowed {bound:.3g} (the reference device: {reference:.3g})"
+            elif bound >= 0.5:
+                outcome, message = Outcome.MISTRUSTED, f"the bound is {bound:.0%} of the signal; nothing could have failed it"
+            subject = f"{self.prefix}* {metric}"
+            findings.append(Finding(self.name, subject, outcome, measured / u, bound / u, "u", reference / u, where=where, message=message))
+        return findings
+
+
+def _errors(candidate: np.ndarray, reference: np.ndarray, golden: np.ndarray) -> tuple[float, float]:
+    """Return the relative errors of candidate and reference; a parameter that is exactly zero in float64 must be so everywhere."""
+    if not candidate.shape == reference.shape == golden.shape:
+        return math.inf, 0.0
+    norm = float(np.linalg.norm(golden))
+    errors = [float(np.linalg.norm(x - golden)) for x in (candidate, reference)]
+    if norm == 0:
+        errors = [0.0 if e == 0 else math.inf for e in errors]
+        norm = 1.0
+    device, own = (e / norm if math.isfinite(e) else math.inf for e in errors)
+    return device, own

@@ -1,0 +1,115 @@
+"""The only door through which data enter a workload: drawn portably, rounded, hashed, placed. Knows no device API and no model.
+
+Draws are integer arithmetic on a counter (SplitMix64, Steele et al., OOPSLA 2014), so the bits are the same on every
+operating system, architecture and library version; no libm function is involved.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_CHUNK = 1 << 18  # elements drawn at a time, so that the temporaries stay in cache
+
+
+def _splitmix64(counter: np.ndarray) -> np.ndarray:
+    z = counter * _GAMMA
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _key(seed: int, name: str) -> np.uint64:
+    return np.uint64(int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "little"))
+
+
+def draw_bits(seed: int, name: str, count: int, start: int = 0) -> np.ndarray:
+    """Return `count` uint64 words of the stream (seed, name), beginning at word `start`."""
+    with np.errstate(over="ignore"):
+        return _splitmix64(np.arange(start + 1, start + count + 1, dtype=np.uint64) + _key(seed, name))
+
+
+def draw_normal(seed: int, name: str, count: int) -> np.ndarray:
+    """Return `count` float64 draws of mean 0 and variance 1, confined to [-6, 6].
+
+    Each is the sum of twelve 16-bit uniform integers (Irwin-Hall), which is exact in integers and in float64.
+    """
+    out = np.empty(count, dtype=np.float64)
+    for begin in range(0, count, _CHUNK):
+        n = min(_CHUNK, count - begin)
+        pieces = draw_bits(seed, name, 3 * n, 3 * begin).view(np.uint16).reshape(n, 12)
+        out[begin : begin + n] = (pieces.sum(axis=1, dtype=np.int64) - 6 * 65535) / 65536.0
+    return out
+
+
+def draw_integers(seed: int, name: str, count: int, low: int, high: int) -> np.ndarray:
+    """Return `count` int64 draws from [low, high); `high - low` may be up to 2^32."""
+    words = draw_bits(seed, name, count) >> np.uint64(32)
+    return ((words * np.uint64(high - low)) >> np.uint64(32)).astype(np.int64) + low
+
+
+def sha256_of(tensor: Tensor) -> str:
+    """Return the SHA-256 of dtype, shape and little-endian bytes of a host tensor."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    digest = hashlib.sha256(f"{flat.dtype}{tuple(tensor.shape)}".encode())
+    digest.update(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
+    return digest.hexdigest()
+
+
+class Inputs:
+    """Everything a workload is given, bound to one case and one device.
+
+    `dtype` is the dtype that the case asks for. `golden` is true when the same workload is evaluated in float64: every
+    floating tensor is first rounded as on the device and then widened, so both sides see the same numbers.
+    """
+
+    def __init__(
+        self, seed: int, dtype: torch.dtype, place: Callable[[Tensor], Tensor], device: torch.device, golden: bool = False
+    ) -> None:
+        self.seed, self.dtype, self.device, self.golden = seed, dtype, device, golden
+        self.digests: dict[str, str] = {}
+        self._place = place
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The dtype in which the arithmetic is to be done: float64 for the golden, the case's dtype otherwise."""
+        return torch.float64 if self.golden else self.dtype
+
+    def given(self, name: str, tensor: Tensor) -> Tensor:
+        """Hash a host tensor from elsewhere (text, masks) under `name` and return it on the device; floats widen for the golden."""
+        if name in self.digests:
+            raise ValueError(f"input {name!r} was given twice")
+        self.digests[name] = sha256_of(tensor)
+        if self.golden and tensor.is_floating_point():
+            tensor = tensor.double()
+        return self._place(tensor)
+
+    def normal(self, name: str, shape: Sequence[int], scale: float = 1.0, mean: float = 0.0, dtype: torch.dtype | None = None) -> Tensor:
+        """Draw `shape` values of the given mean and standard deviation, rounded once to `dtype` (default: the case's), on the device."""
+        values = draw_normal(self.seed, name, math.prod(shape)) * scale + mean
+        return self.given(name, torch.from_numpy(values).reshape(tuple(shape)).to(dtype or self.dtype))
+
+    def integers(self, name: str, shape: Sequence[int], low: int, high: int) -> Tensor:
+        """Draw int64 values from [low, high) of the given shape, on the device."""
+        values = draw_integers(self.seed, name, math.prod(shape), low, high)
+        return self.given(name, torch.from_numpy(values).reshape(tuple(shape)))
+
+    def module(self, name: str, module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+        """Round a host module's floating parameters to `dtype` (default: the case's), hash its state, return it on the device.
+
+        Buffers keep their dtype, as they do when a model is loaded in a narrower dtype (rotary frequencies stay float32), and
+        are hashed whether they are saved with the model or not.
+        """
+        for parameter in module.parameters():
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(dtype or self.dtype)
+        digest = hashlib.sha256()
+        for key, value in sorted([*module.named_parameters(), *module.named_buffers()], key=itemgetter(0)):
+            digest.update(f"{key}:{sha256_of(value)}\n".encode())
+        self.digests[name] = digest.hexdigest()
+        return (module.double() if self.golden else module).to(self.device)

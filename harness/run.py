@@ -1,0 +1,110 @@
+"""A Run: a folder of recordings and verdicts that another machine can judge against. Knows no device, no suite, and not torch.
+
+run.json                    format, when, by what; label; environments by digest; comparison
+recordings/<slug>/          one folder a case (see recording.py)
+verdicts/<slug>.json        one file a judged case
+reference/  golden/         nested Runs: the live reference device and the float64 evaluation, where they were made
+"""
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import AssayError
+from harness.recording import FORMAT, Recording, read_json, read_recording, slug, write_json, write_recording
+from harness.verdict import Finding, Outcome, Verdict
+
+
+class Run:
+    """An open Run folder."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+
+    @classmethod
+    def create(cls, folder: Path, device: str, resume: bool = False) -> "Run":
+        """Make or, with `resume`, reopen a Run. Raises AssayError when the folder already holds a Run and `resume` is off."""
+        if (folder / "run.json").exists():
+            if not resume:
+                raise AssayError(f"{folder}: already holds a run; add --resume to go on with it, or name another folder")
+            run = cls.open(folder)
+            if run.manifest["device"] != device:
+                raise AssayError(f"{folder}: was made on {run.manifest['device']}, not {device}; name another folder")
+            return run
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        run = cls(folder, {"format": FORMAT, "created": created, "device": device, "environments": {}, "comparison": {}})
+        run._save()
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open an existing Run. Raises AssayError when it is none, broken, or of another format version."""
+        if not folder.is_dir():
+            raise AssayError(f"{folder}: no such folder; give a Run folder made with --run")
+        return cls(folder, read_json(folder / "run.json"))
+
+    def _save(self) -> None:
+        write_json(self.folder / "run.json", self.manifest)
+
+    def nested(self, name: str, device: str) -> "Run":
+        """Make or reopen the Run `name` (`reference` or `golden`) inside this one."""
+        return Run.create(self.folder / name, device, resume=True)
+
+    def add_environment(self, environment: Mapping[str, Any]) -> str:
+        """Store an environment once, and return its digest."""
+        digest = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:16]
+        if digest not in self.manifest["environments"]:
+            self.manifest["environments"][digest] = dict(environment)
+            self._save()
+        return digest
+
+    def describe_comparison(self, comparison: Mapping[str, Any]) -> None:
+        """Store what was compared with what: reports read this."""
+        self.manifest["comparison"] = dict(comparison)
+        self._save()
+
+    def recording(self, case: str) -> Recording | None:
+        """Return the recording of a case, or None. Raises AssayError when it is broken or altered."""
+        folder = self.folder / "recordings" / slug(case)
+        return read_recording(folder) if folder.is_dir() else None
+
+    def recordings(self) -> Iterator[Recording]:
+        """Yield all recordings, by folder name."""
+        for path in sorted((self.folder / "recordings").glob("*/recording.json")):
+            yield read_recording(path.parent)
+
+    def write(self, recording: Recording, tensors: Mapping[str, np.ndarray]) -> Recording:
+        """Add a recording. Raises OSError when the disk is full; finished recordings stay."""
+        return write_recording(self.folder / "recordings", recording, tensors)
+
+    def write_verdict(self, verdict: Verdict) -> None:
+        """Add or replace a verdict."""
+        write_json(self.folder / "verdicts" / f"{slug(verdict.case)}.json", {"format": FORMAT, **verdict.to_json()})
+
+    def verdict(self, case: str) -> Verdict | None:
+        """Return the verdict on a case, or None."""
+        path = self.folder / "verdicts" / f"{slug(case)}.json"
+        return _verdict(read_json(path)) if path.exists() else None
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Yield all verdicts, by file name."""
+        for path in sorted((self.folder / "verdicts").glob("*.json")):
+            yield _verdict(read_json(path))
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value  # non-finite numbers are stored as strings
+
+
+def _verdict(document: dict[str, Any]) -> Verdict:
+    numbers = ("measured", "bound", "reference", "low", "high")
+    findings = tuple(
+        Finding(**{**f, "outcome": Outcome(f["outcome"]), **{k: _number(f[k]) for k in numbers}}) for f in document["findings"]
+    )
+    values = {k: v for k, v in document.items() if k != "format"}
+    return Verdict(**{**values, "outcome": Outcome(document["outcome"]), "findings": findings})

@@ -1,0 +1,79 @@
+"""Findings and outcomes: what a check says of one output, and what they amount to. Knows no tensor, file or device."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """How a case ended. None of them is ever turned into a number."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNSUPPORTED = "unsupported"  # the device said, in its own words, that it cannot do this
+    ERROR = "error"  # an exception, crash, time-out or lack of memory
+    INCOMPARABLE = "incomparable"  # the two sides did not do the same thing, or one is missing
+    MISTRUSTED = "mistrusted"  # it agreed, but could not have disagreed
+
+
+# A verdict is as bad as its worst finding, in this order.
+_SEVERITY = (Outcome.PASS, Outcome.UNSUPPORTED, Outcome.MISTRUSTED, Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.ERROR)
+
+#: Outcomes with which a conformance run fails. `unsupported` does not: it is listed apart, and never counted as a pass.
+FAILING = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.INCOMPARABLE, Outcome.MISTRUSTED})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says of one output.
+
+    `measured` and `bound` are in `unit`; `reference` is the reference device's own figure in the same unit, where it has
+    one. `low` and `high` bound `measured` with 95 % confidence where a statistic is behind it. `where` locates the
+    worst place (index, step, parameter). A finding with no bound informs, or decides by a rule
+    that its message states; only `outcome` says how it ended.
+    """
+
+    check: str
+    subject: str
+    outcome: Outcome
+    measured: float | None = None
+    bound: float | None = None
+    unit: str = ""
+    reference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    where: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All findings about one case, the outcome that they amount to, and the evidence that a report shows beside them.
+
+    `definition` is the case's. `evidence` maps `candidate`, `reference` and `golden`, as far as there are, to what
+    `judge.evidence_of` takes from the recording (device, raw seconds, work, memory, short series ...), so that a reader
+    of verdicts needs no recording. `reproduce` is the one command that runs this case again.
+    """
+
+    case: str
+    area: str
+    dtype: str
+    outcome: Outcome
+    message: str = ""
+    findings: tuple[Finding, ...] = ()
+    definition: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reproduce: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the verdict as JSON-able values."""
+        return asdict(self)
+
+
+def sum_up(findings: Iterable[Finding]) -> tuple[Outcome, str]:
+    """Return the outcome of the worst finding, and one line about it. No finding at all is `mistrusted`."""
+    worst = max(findings, key=lambda f: _SEVERITY.index(f.outcome), default=None)
+    if worst is None:
+        return Outcome.MISTRUSTED, "no check applied to any output"
+    return worst.outcome, "" if worst.outcome is Outcome.PASS else f"{worst.check} of {worst.subject}: {worst.message}"

@@ -1,0 +1,161 @@
+"""Options, parametrization and outcomes: where the suites meet pytest. Knows no workload."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from harness.case import Case
+from harness.errors import AssayError
+from harness.verdict import FAILING, Outcome, Verdict
+from suites.catalogue import all_cases, choose
+from suites.session import Request, Session, parse
+
+_CASES = pytest.StashKey[dict[str, Case]]()
+_REQUEST = pytest.StashKey[Request]()
+_SESSION = pytest.StashKey[Session]()
+_OUTCOMES = pytest.StashKey[Counter[Outcome]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that people and scripts rely on."""
+    group = parser.getgroup("assay", "Assay: compare a candidate device with a reference")
+    group.addoption("--device", metavar="NAME", help="candidate: cpu, cuda:0, npu:0 (default: the best device found)")
+    group.addoption("--reference", metavar="NAME|RUN", default="cpu", help="a device here, or the folder of an earlier run (default: cpu)")
+    group.addoption("--run", metavar="FOLDER", help="where the run is written (default: runs/<time>-<device>)")
+    group.addoption("--resume", action="store_true", help="go on with an interrupted --run: finished cases are not repeated")
+    group.addoption(
+        "--model", metavar="ID|FOLDER", default="default", help="hub id or local folder with safetensors weights (default: embedded)"
+    )
+    group.addoption("--case", metavar="ID", action="append", default=[], help="run only this case (may be repeated)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check every option before anything runs."""
+    from suites.assets.language_model import resolve  # here, so that --help needs no transformers
+
+    if config.option.help:
+        return
+    option = config.getoption
+    try:
+        cases = {name: case.with_params(model=option("--model")) for name, case in all_cases().items()}
+        config.stash[_CASES] = choose(cases, option("--case"))
+        config.stash[_REQUEST] = parse(option("--device"), option("--reference"), option("--run"), option("--resume"), option("--model"))
+        resolve(option("--model"))
+    except AssayError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_OUTCOMES] = Counter()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for `case` one case of each area that it is marked with; `role` is who is timed."""
+    if "case" not in metafunc.fixturenames:
+        return
+    areas = {mark.name for mark in metafunc.definition.iter_markers()}
+    cases = [c for c in metafunc.config.stash[_CASES].values() if c.area in areas]
+    live = isinstance(metafunc.config.stash[_REQUEST].reference, str)
+    roles = ["reference", "candidate"] if live else ["candidate"]
+    if "role" in metafunc.fixturenames:
+        parameters = [pytest.param(c, role, id=f"{c.id}-{role}") for c in cases for role in roles]
+        metafunc.parametrize(("case", "role"), parameters)
+    else:
+        metafunc.parametrize("case", [pytest.param(c, id=c.id) for c in cases])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep of an item's area marks only its own case's, so that `-m inference` selects inference."""
+    for item in items:
+        case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+        if isinstance(case, Case):
+            item.own_markers = [m for m in item.own_markers if m.name == case.area or m.name == "parametrize"]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Open the Run once it is known that something will be run."""
+    config = session.config
+    if config.option.collectonly or not session.items:
+        return
+    try:
+        config.stash[_SESSION] = Session(config.stash[_REQUEST], all_cases(), _progress(config))
+    except (AssayError, OSError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the workers."""
+    if _SESSION in session.config.stash:
+        session.config.stash[_SESSION].close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was compared with what, how it ended, and how to get the report."""
+    if _SESSION not in config.stash:
+        return
+    session = config.stash[_SESSION]
+    comparison = session.run.manifest["comparison"]
+    write = terminalreporter.write_line
+    terminalreporter.section("assay")
+    if comparison:
+        sides = [f"{c.get('name')} ({c.get('hardware', 'unknown')})" for c in (comparison["candidate"], comparison["reference"])]
+        write(f"candidate {sides[0]}, reference {sides[1]}, {comparison['reference_kind']}")
+        if comparison["self_comparison"]:
+            write(f"NOT A COMPARISON BETWEEN DEVICES: {comparison['self_reason']}; it shows that the path works.")
+        if comparison["emulated"]:
+            write("EMULATED: this shows that the path works; it says nothing about the numerics or the speed of a real device.")
+    write("verdicts: " + (", ".join(f"{n} {outcome}" for outcome, n in sorted(config.stash[_OUTCOMES].items())) or "none"))
+    write(f"run: {session.run.folder}")
+    write(f"report: python -m reports {session.run.folder} -o report.html")
+
+
+def _progress(config: pytest.Config) -> Callable[[Case, int], None] | None:
+    """Return a writer of one line that is overwritten round by round, where there is a terminal."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not reporter.isatty:
+        return None
+
+    def show(case: Case, rounds: int) -> None:
+        if case.rounds > 1:
+            reporter.rewrite(f"{case.id}: round {rounds} of {case.rounds + case.warmup} ", erase=True)
+
+    return show
+
+
+@pytest.fixture(scope="session")
+def assay(pytestconfig: pytest.Config) -> Session:
+    """The session: records, judges and stores."""
+    return pytestconfig.stash[_SESSION]
+
+
+@pytest.fixture
+def settle(pytestconfig: pytest.Config) -> Callable[[Verdict], None]:
+    """A function that turns a verdict into the outcome of the test."""
+
+    def apply(verdict: Verdict) -> None:
+        pytestconfig.stash[_OUTCOMES][verdict.outcome] += 1
+        if verdict.outcome is Outcome.UNSUPPORTED:
+            pytest.skip(f"unsupported: {verdict.message}")
+        if verdict.outcome in FAILING:
+            pytest.fail(_explain(verdict), pytrace=False)
+
+    return apply
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """A full disk or a device that does not open concerns every case: stop with one line; what is finished is kept."""
+    try:
+        return (yield)
+    except (AssayError, OSError) as error:
+        pytest.exit(f"assay: {error}", returncode=pytest.ExitCode.INTERNAL_ERROR)
+
+
+def _explain(verdict: Verdict) -> str:
+    lines = [f"{verdict.case}: {verdict.outcome}", f"  {verdict.message}"]
+    for finding in verdict.findings:
+        if finding.outcome in FAILING:
+            place = f" at {finding.where}" if finding.where else ""
+            lines.append(f"  {finding.outcome}: {finding.check} of {finding.subject}{place}: {finding.message}")
+    for side, evidence in verdict.evidence.items():
+        lines.append(f"  {side}: {evidence['device']}, environment {evidence['environment']}")
+    lines.append(f"  again: {verdict.reproduce}")
+    return "\n".join(lines)

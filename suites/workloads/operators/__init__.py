@@ -1,0 +1,1 @@
+"""Single operators, forward and backward, each beside a float64 evaluation of the same rounded inputs."""

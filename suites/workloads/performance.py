@@ -1,0 +1,38 @@
+"""What operators, training and inference cost, as cases to be timed: no workload of its own. Knows no device.
+
+Each case names the conformance case whose verdict says that the same work is done right. Without that a time means nothing.
+"""
+
+from collections.abc import Callable
+
+from harness.case import Case, Scalar, Step
+from harness.checks.special_values import SpecialValues
+from harness.checks.throughput import Throughput
+from suites.workloads.inference import greedy, prefill
+from suites.workloads.operators.attention import attention
+from suites.workloads.operators.matmul import matmul
+from suites.workloads.sft import sft
+
+_DTYPES = ("float32", "bfloat16")
+
+
+def _timed(name: str, workload: Callable[..., Step], vouched_by: str, rounds: int, warmup: int = 1, **params: Scalar) -> tuple[Case, ...]:
+    """Return `performance/<name>[<dtype>]` for each dtype; `vouched_by` is a case id without its dtype."""
+    checks = (SpecialValues(), Throughput())
+    return tuple(
+        Case(
+            f"performance/{name}[{dtype}]", "performance", workload, dtype, checks, params, rounds=rounds, warmup=warmup,
+            golden=False, vouched_by=f"{vouched_by}[{dtype}]",
+        )
+        for dtype in _DTYPES
+    )  # fmt: skip
+
+
+# One call of an operator is forward and backward: three matrix products of 2 x 1024^3 floating-point operations, for example.
+CASES = (
+    *_timed("matmul", matmul, "operators/matmul", 10, 2, batch=1, rows=1024, inner=1024, columns=1024),
+    *_timed("attention", attention, "operators/attention-gqa", 10, 2, batch=1, heads=9, kv_heads=3, length=512, width=64, mask="causal"),
+    *_timed("sft-step", sft, "post_training/sft", 6, model="default", batch=2, length=128, steps=7, learning_rate=2e-5, sketches=False),
+    *_timed("prefill", prefill, "inference/prefill", 8, model="default", batch=1, length=256, last_only=True),
+    *_timed("decode", greedy, "inference/greedy-cached", 6, model="default", prompt=16, new_tokens=16, cache=True),
+)

@@ -1,0 +1,50 @@
+"""Every parameter's gradient on its own."""
+
+import numpy as np
+
+from harness.checks.parameters import Parameters
+from harness.verdict import Outcome
+from tests.harness.checks.build import evidence
+
+RNG = np.random.default_rng(0)
+GOLDEN = {f"grad/layer{i}.weight": RNG.standard_normal(64) * 10.0**-i for i in range(6)}
+
+
+def noisy(size: float, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {n: g + size * np.linalg.norm(g) / 8 * rng.standard_normal(64) for n, g in GOLDEN.items()}
+
+
+def judged(candidate: dict[str, np.ndarray], golden: dict[str, np.ndarray] = GOLDEN):
+    return Parameters("grad/")(evidence(candidate, noisy(1e-6, 1), golden))
+
+
+def test_an_equally_sound_device_passes() -> None:
+    assert {f.outcome for f in judged(noisy(2e-6, 2))} == {Outcome.PASS}
+
+
+def test_one_wrong_parameter_fails_however_small_it_is() -> None:
+    candidate = noisy(1e-6, 2)
+    candidate["grad/layer5.weight"] *= 1.5
+    worst = judged(candidate)[1]
+    assert worst.outcome is Outcome.FAIL
+    assert worst.where == "layer5.weight"
+
+
+def test_a_gradient_that_must_be_zero_and_is_not_fails() -> None:
+    golden = {**GOLDEN, "grad/layer3.weight": np.zeros(64)}
+    assert Outcome.FAIL in {
+        f.outcome for f in Parameters("grad/")(evidence(noisy(1e-6, 2), {**noisy(1e-6, 1), "grad/layer3.weight": np.zeros(64)}, golden))
+    }
+
+
+def test_a_nan_fails() -> None:
+    candidate = noisy(1e-6, 2)
+    candidate["grad/layer0.weight"][3] = np.nan
+    assert {f.outcome for f in judged(candidate)} == {Outcome.FAIL}
+
+
+def test_other_parameters_are_incomparable() -> None:
+    candidate = noisy(1e-6, 2)
+    candidate["grad/stranger"] = candidate.pop("grad/layer0.weight")
+    assert [f.outcome for f in judged(candidate)] == [Outcome.INCOMPARABLE]
