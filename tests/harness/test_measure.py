@@ -36,7 +36,7 @@ def test_a_stopwatch_decides_how_often() -> None:
             one_round()
         return [0.125] * rounds
 
-    recording, arrays = measure(BY_NAME["operators/counting[float32]"], open_device("cpu"), stopwatch=stopwatch)
+    recording, _arrays = measure(BY_NAME["operators/counting[float32]"], open_device("cpu"), stopwatch=stopwatch)
     assert recording.seconds == (0.125,) * 3
 
 

@@ -18,7 +18,7 @@ def test_a_run_holds_recordings_and_verdicts(tmp_path: Path) -> None:
     run.write_verdict(Verdict(CASE.id, CASE.area, CASE.dtype, Outcome.FAIL, "bad", (finding,), CASE.definition(), {}, "pytest"))
     again = Run.open(tmp_path / "r")
     assert [r.case for r in again.recordings()] == [CASE.id]
-    assert list(again.verdicts())[0].findings == (finding,)
+    assert next(iter(again.verdicts())).findings == (finding,)
     assert again.verdict("no such case") is None
 
 

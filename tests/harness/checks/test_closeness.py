@@ -152,3 +152,11 @@ def test_a_float32_output_of_a_bfloat16_case_may_be_as_coarse_as_the_reference_o
 
     assert judged(coarse, SOUND) == {Outcome.FAIL}
     assert judged(coarse, coarse) == {Outcome.PASS}
+
+
+def test_a_blunt_worst_bound_is_said_and_rms_decides() -> None:
+    reference = SOUND.copy()
+    reference[3, 3] += 0.2
+    worst = Closeness()(evidence({"out": reference}, {"out": reference}, {"out": GOLDEN}))[1]
+    assert worst.outcome is Outcome.PASS
+    assert worst.message.startswith("blunt")
