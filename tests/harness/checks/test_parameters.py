@@ -48,3 +48,10 @@ def test_other_parameters_are_incomparable() -> None:
     candidate = noisy(1e-6, 2)
     candidate["grad/stranger"] = candidate.pop("grad/layer0.weight")
     assert [f.outcome for f in judged(candidate)] == [Outcome.INCOMPARABLE]
+
+
+def test_a_reference_as_wrong_as_the_signal_is_mistrusted() -> None:
+    found = Parameters("grad/")(evidence(noisy(0.1, 2), noisy(0.1, 1), GOLDEN))
+    assert found[0].outcome is Outcome.MISTRUSTED
+    assert found[1].outcome is Outcome.PASS
+    assert found[1].message.startswith("blunt")

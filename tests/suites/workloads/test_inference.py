@@ -17,16 +17,16 @@ def tiny_model(monkeypatch):
     use_tiny(monkeypatch, module)
 
 
-def test_prefill_gives_the_logits_of_every_position():
+def test_prefill_gives_the_logits_of_every_position_but_the_first():
     with torch.no_grad():
-        expected = tiny()(input_ids=batches(None, 2, 16, 1)[0]).logits.reshape(32, VOCABULARY)
+        expected = tiny()(input_ids=batches(None, 2, 16, 1)[0]).logits[:, 1:].reshape(30, VOCABULARY)
     step = prefill(inputs(), **PREFILL)
-    assert torch.equal(run(step)["logits"], expected)
+    torch.testing.assert_close(run(step)["logits"], expected, rtol=1e-5, atol=1e-6)
     assert (step.work, step.unit) == (32, "tokens")
 
 
 def test_prefill_of_the_last_position_alone():
-    whole = run(prefill(inputs(), **PREFILL))["logits"].reshape(2, 16, VOCABULARY)
+    whole = run(prefill(inputs(), **PREFILL))["logits"].reshape(2, 15, VOCABULARY)
     last = run(prefill(inputs(), **PREFILL, last_only=True))["logits"]
     torch.testing.assert_close(last, whole[:, -1], rtol=1e-5, atol=1e-6)
 
@@ -97,6 +97,6 @@ def test_details_tell_the_texts_and_the_model():
     }  # fmt: skip
 
 
-def test_cases_do_real_work_in_a_process_of_their_own():
+def test_cases_do_real_work():
     assert {case.area for case in CASES} == {"inference"}
-    assert all(case.fresh and case.golden and "model" in case.params for case in CASES)
+    assert all(case.golden and "model" in case.params for case in CASES)

@@ -1,0 +1,1 @@
+"""What people read: Runs become one HTML file, JUnit XML and JSON. Knows no device, judges nothing, and never imports torch."""

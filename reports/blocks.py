@@ -1,0 +1,87 @@
+"""What a section is made of: a few kinds of block that the template knows how to draw. Knows no verdict and no HTML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `kind` is plain, note (small), or banner (must not be overlooked)."""
+
+    text: str
+    kind: str = "plain"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure with its name, its interval or condition, and an outcome that colours it, if any."""
+
+    label: str
+    value: str
+    note: str
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A few tiles in a row."""
+
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A cell that is an outcome."""
+
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; columns named in `numeric` are set flush right."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Mark]]
+    numeric: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An inline SVG made by `reports.figures`, with a caption; `legend` shows the two colours."""
+
+    svg: str
+    caption: str
+    legend: bool = True
+
+
+@dataclass(frozen=True)
+class Code:
+    """A command to be copied."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a section."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures side by side where there is room."""
+
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that a reader opens on demand; on paper they are left closed."""
+
+    summary: str
+    blocks: "Sequence[Block]"
+
+
+Block = Text | Tiles | Table | Figure | Code | Heading | Row | Fold

@@ -1,0 +1,104 @@
+"""Drawings as inline SVG that follow the page's colours, in light and dark. Knows no verdict.
+
+Text stays text (searchable, legible at any width) and takes the page's colour; the two series colours are CSS variables.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import count
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# Stand-ins that are replaced by CSS variables once the SVG is written.
+_CANDIDATE, _REFERENCE, _INK, _FAINT = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04"
+_COLOURS = {_CANDIDATE: "var(--candidate)", _REFERENCE: "var(--reference)", _INK: "currentColor", _FAINT: "var(--rule)"}
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "assay", "font.size": 9, "text.color": _INK, "axes.edgecolor": _FAINT, "axes.labelcolor": _INK,
+    "xtick.color": _INK, "ytick.color": _INK, "grid.color": _FAINT, "axes.spines.top": False, "axes.spines.right": False,
+    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": False, "text.parse_math": True,
+}  # fmt: skip
+_LOOKS: dict[str, dict[str, Any]] = {
+    "golden": {"color": _INK, "linewidth": 0.7, "linestyle": "--"},
+    "reference": {"color": _REFERENCE, "marker": "o", "markersize": 6.5, "markerfacecolor": "none", "linewidth": 0},
+    "candidate": {"color": _CANDIDATE, "marker": "o", "markersize": 3, "linewidth": 1.2},
+}
+_serial = count()
+
+
+def _svg(figure: Figure, label: str) -> str:
+    out = io.StringIO()
+    FigureCanvasSVG(figure)
+    figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.03, metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"font: ?(?:[^;\"']|'[^']*')*?([\d.]+)px(?:[^;\"']|'[^']*')*", r"font-size: \1px", text)  # the page's own typeface
+    for stand_in, colour in _COLOURS.items():
+        text = text.replace(stand_in, colour)
+    prefix = f"f{next(_serial)}-"  # ids are unique in a file in SVG, and in a page here
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1)
+
+
+def _axes(width: float, height: float, grid: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_subplot()
+    axes.grid(True, axis=grid, linewidth=0.6)  # type: ignore[arg-type]  # matplotlib names the two axes in a Literal
+    return figure, axes
+
+
+def _plain(name: str) -> str:
+    return name.replace("$", r"\$")  # a name is no formula
+
+
+def _named_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), [_plain(name) for name in names])
+    axes.set_ylim(-0.7, len(names) - 0.3)
+
+
+def dots(rows: Sequence[tuple[str, float, float]], label: str, xlabel: str) -> str:
+    """Draw rows (name, candidate, reference), positive figures: reference as ring, candidate as dot, on a logarithmic axis."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(6.4, 0.6 + 0.19 * len(rows), "x")
+        for y, (_, ours, theirs) in enumerate(reversed(rows)):
+            axes.plot([ours, theirs], [y, y], color=_FAINT, linewidth=1.5, zorder=1)
+            axes.plot(theirs, y, "o", markersize=6.5, markerfacecolor="none", markeredgecolor=_REFERENCE, markeredgewidth=1.3)
+            axes.plot(ours, y, "o", markersize=3.4, color=_CANDIDATE)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _named_rows(axes, [name for name, _, _ in reversed(rows)])
+        axes.set_xlabel(xlabel)
+        return _svg(figure, label)
+
+
+def curves(series: Mapping[str, Sequence[float]], label: str, ylabel: str) -> str:
+    """Draw series over steps from 1 on: candidate, reference and float64 golden, as far as there are."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(3.6, 2.2, "y")
+        for name, look in _LOOKS.items():
+            if name in series:
+                axes.plot(range(1, len(series[name]) + 1), series[name], **look)
+        axes.set_xlabel("optimizer step")
+        axes.set_ylabel(ylabel)
+        return _svg(figure, label)
+
+
+def bars(rows: Sequence[tuple[str, float, float]], label: str, xlabel: str) -> str:
+    """Draw a pair of bars a row (name, candidate, reference), candidate above reference, from zero."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(6.4, 0.6 + 0.42 * len(rows), "x")
+        for y, (_, ours, theirs) in enumerate(reversed(rows)):
+            axes.barh(y + 0.17, ours, height=0.3, color=_CANDIDATE)
+            axes.barh(y - 0.17, theirs, height=0.3, color=_REFERENCE)
+        _named_rows(axes, [name for name, _, _ in reversed(rows)])
+        axes.set_xlabel(xlabel)
+        return _svg(figure, label)

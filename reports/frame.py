@@ -1,0 +1,86 @@
+"""Runs as tidy pandas frames: one row a verdict, one row a finding. Knows no section and no HTML."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import AssayError
+from harness.run import Run
+from harness.verdict import FAILING, Finding, Verdict
+
+AREAS = ("operators", "post_training", "inference", "accuracy", "performance")
+OUTCOMES = ("pass", "fail", "error", "incomparable", "mistrusted", "unsupported")
+
+_VERDICT = ("case", "area", "dtype", "outcome", "message", "reproduce", "evidence")
+_NUMBERS = ("measured", "bound", "reference", "low", "high")
+_FINDING = ("case", "area", "dtype", "check", "subject", "outcome", *_NUMBERS, "unit", "where", "message")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """One Run, ready to be reported: `verdicts` has a row a case, `findings` a row a finding, `comparison` what was compared."""
+
+    name: str
+    created: str
+    comparison: dict[str, Any]
+    environments: dict[str, Any]
+    verdicts: pd.DataFrame
+    findings: pd.DataFrame
+
+    def area(self, *areas: str) -> pd.DataFrame:
+        """Return the verdicts of some areas."""
+        return self.verdicts[self.verdicts["area"].isin(areas)]
+
+    def found(self, *areas: str, check: str | None = None) -> pd.DataFrame:
+        """Return the findings of some areas, or of one check in them."""
+        rows = self.findings[self.findings["area"].isin(areas)]
+        return rows if check is None else rows[rows["check"] == check]
+
+    @property
+    def failing(self) -> pd.DataFrame:
+        """The verdicts that fail the run."""
+        return self.verdicts[self.verdicts["outcome"].isin([str(o) for o in FAILING])]
+
+    @property
+    def emulated(self) -> bool:
+        """Whether a side was emulated: its times are then no performance."""
+        return bool(self.comparison.get("emulated"))
+
+    def side(self, name: str) -> dict[str, Any]:
+        """Return the description of the candidate's or the reference's device."""
+        return dict(self.comparison.get(name) or {"name": "unknown"})
+
+
+def load(folder: Path) -> Frames:
+    """Read a Run's verdicts. Raises AssayError: no Run, broken, other format, or without a single verdict."""
+    run = Run.open(folder)
+    verdicts = list(run.verdicts())
+    if not verdicts:
+        raise AssayError(f"{folder}: holds no verdict; run pytest suites/ --run {folder} first")
+    table = pd.DataFrame([_finding(v, f) for v in verdicts for f in v.findings], columns=list(_FINDING))
+    frame = pd.DataFrame([_row(v) for v in verdicts], columns=list(_VERDICT))
+    manifest = run.manifest
+    about = (folder.resolve().name, manifest["created"], manifest["comparison"], manifest["environments"])
+    return Frames(*about, frame, table.astype(dict.fromkeys(_NUMBERS, float)))
+
+
+def _row(v: Verdict) -> tuple[object, ...]:
+    return v.case, v.area, v.dtype, str(v.outcome), v.message, v.reproduce, v.evidence
+
+
+def _finding(v: Verdict, f: Finding) -> tuple[object, ...]:
+    numbers = (f.measured, f.bound, f.reference, f.low, f.high)
+    return v.case, v.area, v.dtype, f.check, f.subject, str(f.outcome), *numbers, f.unit, f.where, f.message
+
+
+def load_all(folders: Sequence[Path]) -> list[Frames]:
+    """Read several Runs in the order given."""
+    return [load(folder) for folder in folders]
+
+
+def records(frame: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows as named tuples; their fields are what the columns hold, which no type checker can know."""
+    yield from frame.itertuples()

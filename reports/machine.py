@@ -1,0 +1,46 @@
+"""The same for machines: JSON with every finding, and JUnit XML. Knows no HTML."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+
+from harness.verdict import FAILING
+from reports.frame import Frames, records
+
+
+def as_json(runs: Sequence[Frames]) -> str:
+    """Return strict JSON: per run what was compared, and every verdict with its findings; numbers that are not finite are null."""
+    documents = []
+    for frames in runs:
+        findings = {case: rows.drop(columns=["case", "area", "dtype"]) for case, rows in frames.findings.groupby("case", sort=False)}
+        verdicts = json.loads(frames.verdicts.drop(columns="evidence").to_json(orient="records"))
+        for verdict in verdicts:
+            rows = findings.get(verdict["case"])
+            verdict["findings"] = [] if rows is None else json.loads(rows.to_json(orient="records", double_precision=15))
+        documents.append({"run": frames.name, "created": frames.created, "comparison": frames.comparison, "verdicts": verdicts})
+    return json.dumps({"format": 1, "runs": documents}, indent=1, default=str)
+
+
+def as_junit(runs: Sequence[Frames]) -> str:
+    """Return JUnit XML: a suite a run, a test case a verdict; `unsupported` is skipped, whatever fails a run is a failure."""
+    root = ElementTree.Element("testsuites")
+    for frames in runs:
+        failing, outcomes = {str(o) for o in FAILING}, frames.verdicts["outcome"]
+        counts = {"tests": len(outcomes), "failures": int(outcomes.isin(failing).sum()), "skipped": int((outcomes == "unsupported").sum())}
+        suite = ElementTree.SubElement(root, "testsuite", {"name": frames.name} | {k: str(v) for k, v in counts.items()})
+        for row in records(frames.verdicts):
+            test = ElementTree.SubElement(suite, "testcase", {"classname": str(row.area), "name": _clean(row.case)})
+            if row.outcome in failing:
+                ElementTree.SubElement(test, "failure", {"type": str(row.outcome), "message": _clean(row.message)}).text = _clean(
+                    row.reproduce
+                )
+            elif row.outcome == "unsupported":
+                ElementTree.SubElement(test, "skipped", {"message": _clean(row.message)})
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _clean(text: object) -> str:
+    """Return the text without what XML 1.0 cannot hold."""
+    return "".join(
+        c if c >= " " or c in "\t\n" else "\ufffd" for c in str(text) if not 0xD800 <= ord(c) <= 0xDFFF and c not in "\ufffe\uffff"
+    )

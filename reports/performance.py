@@ -1,0 +1,50 @@
+"""Throughput from raw rounds, for every section that shows it. Knows no page.
+
+A time stands for performance only if nothing was emulated, and only if the result that was timed is right.
+"""
+
+from dataclasses import dataclass
+
+from harness.verdict import FAILING
+from reports.frame import Frames, records
+from reports.statistics import Estimate, percentile, rate, ratio
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One timed case: work a second on both sides, with intervals; `wrong` says why the figure does not count."""
+
+    case: str
+    dtype: str
+    unit: str
+    ours: Estimate
+    theirs: Estimate | None
+    ratio: Estimate | None
+    p50: float
+    p95: float
+    rounds: int
+    wrong: str
+
+
+def shown_as_performance(frames: Frames) -> bool:
+    """Whether times may be shown as performance at all."""
+    return not frames.emulated
+
+
+def rates(frames: Frames) -> list[Rate]:
+    """Return the cases of the performance area that were timed, in order of name."""
+    found = []
+    for row in records(frames.area("performance").sort_values("case")):
+        ours, theirs = row.evidence.get("candidate", {}), row.evidence.get("reference", {})
+        if not ours.get("seconds"):
+            continue
+        beside = theirs.get("seconds") or None
+        found.append(
+            Rate(
+                str(row.case), str(row.dtype), ours["unit"], rate(ours["seconds"], ours["work"]),
+                rate(beside, theirs["work"]) if beside else None, ratio(ours["seconds"], beside) if beside else None,
+                percentile(ours["seconds"], 50), percentile(ours["seconds"], 95), len(ours["seconds"]),
+                str(row.message) if row.outcome in [str(o) for o in FAILING] else "",
+            )
+        )  # fmt: skip
+    return found

@@ -1,0 +1,132 @@
+"""The first page: what was compared with what, how it ended, and four figures. Knows no other section."""
+
+from collections.abc import Sequence
+
+from reports.blocks import Block, Mark, Table, Text, Tile, Tiles
+from reports.frame import AREAS, OUTCOMES, Frames
+from reports.performance import rates, shown_as_performance
+from reports.words import device, interval, number, size
+
+ORDER, TITLE = 0, "Summary"
+
+_NAMES = {
+    "operators": "Operators",
+    "post_training": "Post-training",
+    "inference": "Inference",
+    "accuracy": "Task accuracy",
+    "performance": "Performance",
+}
+
+
+def render(frames: Frames) -> Sequence[Block]:
+    """Return banners, the verdict in a sentence, tiles, and counts by area."""
+    return [*banners(frames), Text(sentence(frames), "lead"), Text(_compared(frames)), Tiles(tiles(frames)), _counts(frames)]
+
+
+def banners(frames: Frames) -> list[Block]:
+    """Return what must not be overlooked."""
+    found: list[Block] = []
+    if frames.emulated:
+        found.append(
+            Text(
+                "EMULATED. A side ran on a stand-in for the device: this shows that the path works, never a device's numerics or speed.",
+                "banner",
+            )
+        )
+    if frames.comparison.get("self_comparison"):
+        why = frames.comparison.get("self_reason") or "both sides are one device"
+        found.append(
+            Text(
+                f"Not a comparison between devices: {why}. It shows that the path works, and how far each result is from float64.", "banner"
+            )
+        )
+    return found
+
+
+def sentence(frames: Frames) -> str:
+    """Say in one sentence how it ended, claiming no more than was judged."""
+    total, passed, failed = len(frames.verdicts), int((frames.verdicts["outcome"] == "pass").sum()), len(frames.failing)
+    apart = total - passed - failed
+    refused = f" {apart} {'is' if apart == 1 else 'are'} unsupported by the device and counted apart." if apart else ""
+    if failed:
+        return f"{failed} of {total} cases did not pass; they are shown in full below.{refused}"
+    if not passed:
+        return f"Nothing was judged.{refused}"
+    return f"All {passed} cases that could be judged are within their bounds.{refused}"
+
+
+def _compared(frames: Frames) -> str:
+    kind = frames.comparison.get("reference_kind")
+    source = f"a run recorded {frames.comparison.get('reference_created')}" if kind == "recorded" else "run beside it in the same machine"
+    text = f"Candidate: {device(frames.side('candidate'))}. Reference: {device(frames.side('reference'))}, {source}."
+    model = frames.comparison.get("model")
+    named = "the embedded SmolLM2-135M-Instruct" if model == "default" else str(model)
+    return f"{text} Language model: {named}. Run {frames.name}, begun {frames.created}." if model else text
+
+
+def tiles(frames: Frames) -> list[Tile]:
+    """Return the four figures that a stakeholder takes home; 'not measured' where an area was not run."""
+    return [_parity(frames), _accuracy(frames), *_speed(frames), _memory(frames)]
+
+
+def _parity(frames: Frames) -> Tile:
+    rows = frames.found("operators", "post_training", "inference")
+    rows = rows[(rows["unit"] == "u") & rows["bound"].gt(0) & rows["measured"].notna()]
+    if rows.empty:
+        return Tile("Numerical parity", "not measured", "no case was judged against float64")
+    share = rows["measured"] / rows["bound"]
+    worst = rows.loc[share.idxmax()]
+    text = f"{worst['case']}, {worst['subject']}; 100 % is the limit; {len(rows)} figures judged"
+    return Tile("Closest to its error bound", f"{number(float(share.max()) * 100)} %", text, "fail" if share.max() > 1 else "pass")
+
+
+def _accuracy(frames: Frames) -> Tile:
+    rows = frames.found("accuracy", check="score")
+    rows = rows[rows["unit"] == "%"]
+    if rows.empty:
+        return Tile("Task accuracy", "not measured", "no task was run")
+    gap = rows["measured"] - rows["reference"]
+    worst = rows.loc[gap.abs().idxmax()]
+    value = float(gap.loc[worst.name])
+    note = f"largest difference of {len(rows)} tasks, in {worst['case']}; each task's own limit of detection is in Task accuracy"
+    return Tile("Task accuracy", "no difference" if value == 0 else f"{value:+.1f} points", note, str(worst["outcome"]))
+
+
+def _speed(frames: Frames) -> list[Tile]:
+    if not shown_as_performance(frames):
+        return [Tile("Throughput", "not shown", "an emulated device's times say nothing about a device")]
+    found = []
+    for label, name in (("Training", "sft-step"), ("Decoding", "decode")):
+        row = next((r for r in rates(frames) if r.case.startswith(f"performance/{name}[")), None)
+        if row is None:
+            found.append(Tile(f"{label} throughput", "not measured", "no such case was run"))
+        elif row.wrong:
+            found.append(Tile(f"{label} throughput", "not shown", f"its result is wrong: {row.wrong}", "fail"))
+        else:
+            beside = f"; {number(row.ratio.value)} × the reference" if row.ratio and not frames.comparison.get("self_comparison") else ""
+            note = f"{row.dtype}, 95 %: {interval(row.ours)}{beside}"
+            found.append(Tile(f"{label} throughput", f"{number(row.ours.value)} {row.unit}/s", note))
+    return found
+
+
+def _memory(frames: Frames) -> Tile:
+    peaks = [
+        (max((v for k, v in e["candidate"]["memory"].items() if k.endswith("_peak")), default=0), case)
+        for case, e in zip(frames.verdicts["case"], frames.verdicts["evidence"], strict=True) if "candidate" in e
+    ]  # fmt: skip
+    value, case = max(peaks, default=(0, ""))
+    if not value:
+        return Tile("Peak memory", "not measured", "the device gave no figure")
+    return Tile("Peak memory", size(value), f"in {case}")
+
+
+def _counts(frames: Frames) -> Table:
+    counts = frames.verdicts.groupby(["area", "outcome"]).size()
+    used = [o for o in OUTCOMES if o in ("pass", "fail") or (frames.verdicts["outcome"] == o).any()]
+    rows: list[list[str | Mark]] = []
+    for area in AREAS:
+        here = [int(counts.get((area, outcome), 0)) for outcome in used]
+        rows.append(
+            [_NAMES[area], *(str(n) if n else "·" for n in here)] if sum(here) else [_NAMES[area], "not measured", *[""] * (len(used) - 1)]
+        )
+    return Table("Cases by area and outcome", ["area", *used], rows, numeric=used)

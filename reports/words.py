@@ -1,0 +1,56 @@
+"""Numbers as people write them: units, intervals, few digits, never a NaN by accident. Knows no verdict."""
+
+import math
+from collections.abc import Mapping
+
+from reports.statistics import Estimate
+
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with so many significant digits; a dash for none."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e6:
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{decimals}f}".replace(",", "\u202f")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}·10{_superscript(int(exponent))}"
+
+
+def _superscript(value: int) -> str:
+    return str(value).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def interval(estimate: Estimate, digits: int = 3) -> str:
+    """Return '95 % interval a to b', or the words that there is none."""
+    if estimate.low is None or estimate.high is None:
+        return "too few rounds for an interval"
+    return f"{number(estimate.low, digits)} to {number(estimate.high, digits)}"
+
+
+def size(count: float | None) -> str:
+    """Return bytes in binary units."""
+    if count is None:
+        return "–"
+    power = min(len(_BINARY) - 1, int(math.log(count, 1024)) if count >= 1 else 0)
+    return f"{number(count / 1024**power)} {_BINARY[power]}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in a unit that suits."""
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1 or unit == "µs":
+            return f"{number(seconds * factor)} {unit}"
+    raise AssertionError
+
+
+def device(described: Mapping[str, object]) -> str:
+    """Return a device as 'npu:0, Ascend 910B2'."""
+    name, hardware = described.get("name", "unknown"), described.get("hardware")
+    return f"{name}, {hardware}" if hardware else str(name)
