@@ -48,11 +48,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """An inline SVG made by `reports.figures`, with a caption; `legend` shows the two colours."""
+    """An inline SVG made by `reports.figures`, with a caption; a `wide` one scrolls on a phone rather than shrink."""
 
     svg: str
     caption: str
-    legend: bool = True
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 # Stand-ins that are replaced by CSS variables once the SVG is written.
 _CANDIDATE, _REFERENCE, _INK, _FAINT = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04"
 _COLOURS = {_CANDIDATE: "var(--candidate)", _REFERENCE: "var(--reference)", _INK: "currentColor", _FAINT: "var(--rule)"}
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "assay", "font.size": 9, "text.color": _INK, "axes.edgecolor": _FAINT, "axes.labelcolor": _INK,
     "xtick.color": _INK, "ytick.color": _INK, "grid.color": _FAINT, "axes.spines.top": False, "axes.spines.right": False,
     "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "axes.axisbelow": True,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.blocks import Figure, Mark, Table
+from reports.blocks import Mark, Table
 from reports.frame import OUTCOMES, Frames
 from reports.sections import all_sections
 from reports.words import device
@@ -24,7 +24,7 @@ def page(runs: Sequence[Frames]) -> str:
     sections = [(section.TITLE, section.render) for section in all_sections()]
     parts = [(frames, [(title, blocks) for title, render in sections if (blocks := render(frames))]) for frames in runs]
     beside = _side_by_side(runs) if len(runs) > 1 else None
-    html = templates.get_template("report.html.jinja").render(parts=parts, beside=beside, figure=Figure, device=device)
+    html = templates.get_template("report.html.jinja").render(parts=parts, beside=beside, device=device)
     return html.translate(_UNSAFE)  # controls and direction overrides could show a reader something else than is there
 
 

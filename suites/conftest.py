@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if config.option.help:
         return
+    # warnings are errors in this project's own tests; a library's warning must not end a user's run
+    config.addinivalue_line("filterwarnings", "default")
     option = config.getoption
     try:
         cases = {name: case.with_params(model=option("--model")) for name, case in all_cases().items()}

@@ -30,7 +30,7 @@ class Trajectory:
                 findings.append(Finding(self.name, series, Outcome.INCOMPARABLE, message=sides))
                 continue
             found = compare(series, sides, roundoff(evidence, series), self.name, _INDEPENDENT)
-            findings += [replace(f, where=_step(sides)) if f.outcome is Outcome.FAIL else f for f in found]
+            findings += [replace(f, where=_step(sides) if f.outcome is Outcome.FAIL else "") for f in found]
         return findings
 
 

@@ -34,7 +34,7 @@ def _operators(frames: Frames) -> list[Block]:
     drawing = figures.dots(
         dots, "Error of each operator against float64, candidate and reference", "rms error against float64, in units of roundoff u"
     )
-    return [Heading("Operators"), Text(text), Figure(drawing, "Operators, forward and backward.")]
+    return [Heading("Operators"), Text(text), Figure(drawing, "Operators, forward and backward.", wide=True)]
 
 
 def _training(frames: Frames) -> list[Block]:

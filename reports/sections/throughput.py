@@ -20,13 +20,13 @@ def render(frames: Frames) -> Sequence[Block]:
         return [Text("A side was emulated. Its times say nothing about a device and are not shown.", "banner")]
     right = [r for r in timed if not r.wrong and r.theirs]
     blocks: list[Block] = [
-        Text(
-            "Median over raw rounds, each synchronized; pytest-benchmark is the stopwatch. Ratios above 1 mean that the candidate is faster."
-        ),
+        Text("Median over raw rounds, each synchronized; pytest-benchmark is the stopwatch. A ratio above 1: the candidate is faster."),
     ]
     bars = [(r.case.removeprefix("performance/"), r.ours.value, r.theirs.value) for r in right if r.unit == "tokens" and r.theirs]
     if bars:
-        blocks.append(Figure(figures.bars(bars, "Tokens a second, candidate and reference", "tokens/s"), "Language model workloads."))
+        blocks.append(
+            Figure(figures.bars(bars, "Tokens a second, candidate and reference", "tokens/s"), "Language model workloads.", wide=True)
+        )
     head = ["case", "candidate", "95 % interval", "reference", "ratio", "step p50", "step p95", "rounds"]
     rows: list[list[str | Mark]] = [_row(r, bool(frames.comparison.get("self_comparison"))) for r in timed if not r.wrong]
     blocks.append(Table("Throughput", head, rows, numeric=head[1:]))
