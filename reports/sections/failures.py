@@ -32,9 +32,9 @@ def _findings(frames: Frames, case: str) -> Table:
     found = frames.findings[(frames.findings["case"] == case) & (frames.findings["outcome"] != "pass")]
     for f in records(found.head(12)):
         figures = [f"{number(v)} {f.unit}" if v == v else "–" for v in (f.measured, f.bound, f.reference)]
-        rows.append([Mark(str(f.outcome)), f"{f.check}: {f.subject}", *figures, str(f.where) or "–"])
+        rows.append([Mark(str(f.outcome)), f"{f.check}: {f.subject}", *figures, str(f.where) or "–", str(f.message)])
     caption = "Findings" if len(found) <= 12 else f"The first 12 of {len(found)} findings"
-    head = ["outcome", "finding", "measured", "bound", "reference", "where"]
+    head = ["outcome", "finding", "measured", "bound", "reference", "where", "in words"]
     return Table(caption, head, rows, numeric=("measured", "bound", "reference"))
 
 
