@@ -32,7 +32,7 @@ def _timed(name: str, workload: Callable[..., Step], vouched_by: str, rounds: in
 CASES = (
     *_timed("matmul", matmul, "operators/matmul", 10, 2, batch=1, rows=1024, inner=1024, columns=1024),
     *_timed("attention", attention, "operators/attention-gqa", 10, 2, batch=1, heads=9, kv_heads=3, length=512, width=64, mask="causal"),
-    *_timed("sft-step", sft, "post_training/sft", 6, model="default", batch=2, length=128, steps=7, learning_rate=2e-5, sketches=False),
+    *_timed("sft-step", sft, "post_training/sft", 6, model="default", batch=1, length=128, steps=7, learning_rate=2e-5, sketches=False),
     *_timed("prefill", prefill, "inference/prefill", 8, model="default", batch=1, length=256, last_only=True),
     *_timed("decode", greedy, "inference/greedy-cached", 6, model="default", prompt=16, new_tokens=16, cache=True),
 )
