@@ -6,6 +6,7 @@ stored as float32, which is exact; `dtypes` says what they were. Format history:
 1  first version
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -162,7 +163,11 @@ def write_recording(parent: Path, recording: Recording, tensors: Mapping[str, np
         document = {k: v for k, v in asdict(recording).items() if k != "folder"}
         if tensors:
             # safetensors writes the buffer as it lies, so a transposed view must be laid out first
-            save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, partial / "tensors.safetensors")
+            laid_out = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+            try:
+                save_file(laid_out, partial / "tensors.safetensors")
+            except SafetensorError as error:  # its word for a full disk
+                raise OSError(errno.ENOSPC, str(error), str(partial)) from error
             document["tensors_sha256"] = _sha256_file(partial / "tensors.safetensors")
         write_json(partial / "recording.json", {"format": FORMAT, **document}, sealed=True)
         final = parent / slug(recording.case)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from reports.statistics import Estimate
 
@@ -48,6 +49,14 @@ def duration(seconds: float) -> str:
         if seconds * factor >= 1 or unit == "µs":
             return f"{number(seconds * factor)} {unit}"
     raise AssertionError
+
+
+def moment(text: object) -> str:
+    """Return an ISO time as '2026-11-01 09:30 UTC'; anything else as it is."""
+    try:
+        return f"{datetime.fromisoformat(str(text)).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return str(text)
 
 
 def device(described: Mapping[str, object]) -> str:

@@ -147,8 +147,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """A full disk or a device that does not open concerns every case: stop with one line; what is finished is kept."""
     try:
         return (yield)
-    except (AssayError, OSError) as error:
+    except AssayError as error:
         pytest.exit(f"assay: {error}", returncode=pytest.ExitCode.INTERNAL_ERROR)
+    except OSError as error:
+        place = error.filename or pyfuncitem.config.stash[_REQUEST].run
+        text = f"assay: {place}: {error.strerror}; what is finished is kept: make room and go on with --resume"
+        pytest.exit(text, returncode=pytest.ExitCode.INTERNAL_ERROR)
 
 
 def _explain(verdict: Verdict) -> str:

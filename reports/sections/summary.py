@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from reports.blocks import Block, Mark, Table, Text, Tile, Tiles
 from reports.frame import AREAS, OUTCOMES, Frames, records
 from reports.performance import rates, shown_as_performance
-from reports.words import device, interval, number, size
+from reports.words import device, interval, moment, number, size
 
 ORDER, TITLE = 0, "Summary"
 
@@ -57,11 +57,15 @@ def sentence(frames: Frames) -> str:
 
 def _compared(frames: Frames) -> str:
     kind = frames.comparison.get("reference_kind")
-    source = f"a run recorded {frames.comparison.get('reference_created')}" if kind == "recorded" else "run beside it in the same machine"
+    source = (
+        f"a run recorded {moment(frames.comparison.get('reference_created'))}"
+        if kind == "recorded"
+        else "run beside it in the same machine"
+    )
     text = f"Candidate: {device(frames.side('candidate'))}. Reference: {device(frames.side('reference'))}, {source}."
     model = frames.comparison.get("model")
     named = "the embedded SmolLM2-135M-Instruct" if model == "default" else str(model)
-    return f"{text} Language model: {named}. Run {frames.name}, begun {frames.created}." if model else text
+    return f"{text} Language model: {named}. Run {frames.name}, begun {moment(frames.created)}." if model else text
 
 
 def tiles(frames: Frames) -> list[Tile]:
@@ -76,7 +80,7 @@ def _parity(frames: Frames) -> Tile:
         return Tile("Numerical parity", "not measured", "no case was judged against float64")
     worst = next(records(rows.assign(share=rows["measured"] / rows["bound"]).sort_values("share", ascending=False)))
     if frames.comparison.get("self_comparison"):
-        note = f"{len(rows)} figures were judged, but a device is always within twice its own error"
+        note = f"{len(rows)} figures were judged, but against itself a device is always within twice its own error"
         return Tile("Numerical parity", "not measured", note)
     text = f"{worst.case}, {worst.subject}; 100 % is the limit; {len(rows)} figures judged"
     return Tile("Closest to its error bound", f"{number(worst.share * 100)} %", text, "fail" if worst.share > 1 else "pass")
@@ -91,7 +95,8 @@ def _accuracy(frames: Frames) -> Tile:
     worst = next(records(rows.assign(gap=gap, size=gap.abs()).sort_values("size", ascending=False)))
     value = f"{worst.gap:+.1f} points" if worst.gap else "no difference"
     note = f"largest difference of {len(rows)} tasks, in {worst.case}; how small a difference they could show: Task accuracy"
-    return Tile("Task accuracy", value, note, str(worst.outcome))
+    same = bool(frames.comparison.get("self_comparison"))
+    return Tile("Task accuracy", value, f"one device; {note}" if same else note, "" if same else str(worst.outcome))
 
 
 def _speed(frames: Frames) -> list[Tile]:

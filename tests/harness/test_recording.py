@@ -1,5 +1,6 @@
 """Recordings on disk: atomic, sealed, refused when broken."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from harness.errors import AssayError
 from harness.recording import Recording, Status, read_recording, slug, write_json, write_recording
@@ -98,6 +100,17 @@ def test_a_failed_write_leaves_the_older_recording(tmp_path: Path, monkeypatch: 
 def test_non_finite_numbers_are_strict_json(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"a": [float("nan"), float("inf")]})
     assert json.loads((tmp_path / "x.json").read_text())["a"] == ["nan", "inf"]
+
+
+def test_what_safetensors_says_of_a_full_disk_is_an_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    monkeypatch.setattr("harness.recording.save_file", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(tmp_path)
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
 
 
 @given(a=st.text(min_size=1, max_size=200), b=st.text(min_size=1, max_size=200))

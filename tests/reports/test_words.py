@@ -2,7 +2,7 @@
 
 import pytest
 
-from reports.words import duration, number, size
+from reports.words import duration, moment, number, size
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,8 @@ def test_bytes_and_seconds_have_units() -> None:
     assert size(0) == "0 B"
     assert duration(0.0123) == "12.3 ms"
     assert duration(1.5e-7) == "0.150 µs"
+
+
+def test_times_are_in_utc() -> None:
+    assert moment("2026-11-01T10:30:00+01:00") == "2026-11-01 09:30 UTC"
+    assert moment(None) == "None"
