@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise AssayError(f"{path}: cannot be written ({error.strerror}); name another file with -o") from error
 

@@ -5,6 +5,7 @@ Text stays text (searchable, legible at any width) and takes the page's colour; 
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import count
@@ -35,10 +36,12 @@ _serial = count()
 def _svg(figure: Figure, label: str) -> str:
     out = io.StringIO()
     FigureCanvasSVG(figure)
-    figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.03, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():  # the text stays text, and the browser has the letters that matplotlib's font lacks
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font|Matplotlib currently does not support")
+        figure.savefig(out, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.03, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)  # that style would be the whole page's
     text = re.sub(r"font: ?(?:[^;\"']|'[^']*')*?([\d.]+)px(?:[^;\"']|'[^']*')*", r"font-size: \1px", text)  # the page's own typeface
     for stand_in, colour in _COLOURS.items():
         text = text.replace(stand_in, colour)

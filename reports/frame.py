@@ -1,6 +1,6 @@
 """Runs as tidy pandas frames: one row a verdict, one row a finding. Knows no section and no HTML."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,27 @@ def load(folder: Path) -> Frames:
 
 
 def _row(v: Verdict) -> tuple[object, ...]:
-    return v.case, v.area, v.dtype, str(v.outcome), v.message, v.reproduce, v.evidence
+    texts = (_text(t) for t in (v.case, v.area, v.dtype, str(v.outcome), v.message, v.reproduce))
+    return *texts, {side: _evidence(e) for side, e in v.evidence.items()}
+
+
+def _text(text: str) -> str:
+    """Replace halves of surrogate pairs, which a device's undecodable message can hold, and no file in UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _evidence(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the evidence with its numbers as numbers: those that are not finite are stored as text."""
+    seconds = [float(s) for s in evidence.get("seconds", ())]
+    series = {name: [float(v) for v in values] for name, values in evidence.get("series", {}).items()}
+    texts = {key: _text(value) for key, value in evidence.items() if isinstance(value, str)}
+    return {**evidence, **texts, "seconds": seconds, "series": series}
 
 
 def _finding(v: Verdict, f: Finding) -> tuple[object, ...]:
     numbers = (f.measured, f.bound, f.reference, f.low, f.high)
-    return v.case, v.area, v.dtype, f.check, f.subject, str(f.outcome), *numbers, f.unit, f.where, f.message
+    head = (_text(t) for t in (v.case, v.area, v.dtype, f.check, f.subject, str(f.outcome)))
+    return *head, *numbers, *(_text(t) for t in (f.unit, f.where, f.message))
 
 
 def load_all(folders: Sequence[Path]) -> list[Frames]:

@@ -1,6 +1,7 @@
 """The same for machines: JSON with every finding, and JUnit XML. Knows no HTML."""
 
 import json
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 
@@ -12,13 +13,21 @@ def as_json(runs: Sequence[Frames]) -> str:
     """Return strict JSON: per run what was compared, and every verdict with its findings; numbers that are not finite are null."""
     documents = []
     for frames in runs:
-        findings = {case: rows.drop(columns=["case", "area", "dtype"]) for case, rows in frames.findings.groupby("case", sort=False)}
-        verdicts = json.loads(frames.verdicts.drop(columns="evidence").to_json(orient="records"))
-        for verdict in verdicts:
-            rows = findings.get(verdict["case"])
-            verdict["findings"] = [] if rows is None else json.loads(rows.to_json(orient="records", double_precision=15))
-        documents.append({"run": frames.name, "created": frames.created, "comparison": frames.comparison, "verdicts": verdicts})
+        findings: dict[str, list[dict[str, object]]] = {}
+        for row in frames.findings.drop(columns=["area", "dtype"]).to_dict("records"):
+            findings.setdefault(str(row.pop("case")), []).append({str(k): _finite(v) for k, v in row.items()})
+        verdicts = frames.verdicts.drop(columns="evidence").to_dict("records")
+        documents.append(
+            {
+                "run": frames.name, "created": frames.created, "comparison": frames.comparison,
+                "verdicts": [{**verdict, "findings": findings.get(verdict["case"], [])} for verdict in verdicts],
+            }
+        )  # fmt: skip
     return json.dumps({"format": 1, "runs": documents}, indent=1, default=str)
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_junit(runs: Sequence[Frames]) -> str:

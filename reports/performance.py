@@ -3,9 +3,11 @@
 A time stands for performance only if nothing was emulated, and only if the result that was timed is right.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from harness.verdict import FAILING
 from reports.frame import Frames, records
 from reports.statistics import Estimate, percentile, rate, ratio
 
@@ -36,15 +38,21 @@ def rates(frames: Frames) -> list[Rate]:
     found = []
     for row in records(frames.area("performance").sort_values("case")):
         ours, theirs = row.evidence.get("candidate", {}), row.evidence.get("reference", {})
-        if not ours.get("seconds"):
+        if not _timed(ours):
             continue
-        beside = theirs.get("seconds") or None
+        beside = theirs["seconds"] if _timed(theirs) else None
         found.append(
             Rate(
                 str(row.case), str(row.dtype), ours["unit"], rate(ours["seconds"], ours["work"]),
                 rate(beside, theirs["work"]) if beside else None, ratio(ours["seconds"], beside) if beside else None,
                 percentile(ours["seconds"], 50), percentile(ours["seconds"], 95), len(ours["seconds"]),
-                str(row.message) if row.outcome in [str(o) for o in FAILING] else "",
+                "" if row.outcome == "pass" else str(row.message or row.outcome),
             )
         )  # fmt: skip
     return found
+
+
+def _timed(evidence: Mapping[str, Any]) -> bool:
+    """Whether there are rounds, and each of them can be a duration."""
+    seconds = evidence.get("seconds", ())
+    return bool(seconds) and all(math.isfinite(s) and s > 0 for s in seconds)

@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 
 from reports.statistics import Estimate
 
+#: Figures of memory by name, the most telling first.
+PEAKS = {
+    "allocated_peak": "allocated by tensors", "reserved_peak": "reserved by the allocator", "resident_peak": "resident set of the process"
+}  # fmt: skip
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
 

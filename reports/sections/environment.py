@@ -50,5 +50,5 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
             for pair in flat(part, f"{prefix}.{key}" if prefix else str(key))
         ]
     if isinstance(value, list):
-        return [(prefix, ", ".join(str(part) for part in value))]
+        return [(prefix, ", ".join(" ".join(text for _, text in flat(part)) for part in value))]
     return [(prefix, str(value))]

@@ -4,13 +4,9 @@ from collections.abc import Sequence
 
 from reports.blocks import Block, Mark, Table, Text
 from reports.frame import Frames, records
-from reports.words import size
+from reports.words import PEAKS, size
 
 ORDER, TITLE = 50, "Memory"
-
-_NAMES = {
-    "allocated_peak": "allocated by tensors", "reserved_peak": "reserved by the allocator", "resident_peak": "resident set of the process"
-}  # fmt: skip
 
 
 def render(frames: Frames) -> Sequence[Block]:
@@ -18,7 +14,7 @@ def render(frames: Frames) -> Sequence[Block]:
     rows: list[list[str | Mark]] = []
     for row in records(frames.area("post_training", "inference", "accuracy", "performance")):
         ours, theirs = (row.evidence.get(side, {}).get("memory", {}) for side in ("candidate", "reference"))
-        for key, name in _NAMES.items():
+        for key, name in PEAKS.items():
             if key in ours or key in theirs:
                 rows.append([str(row.case), name, size(ours.get(key)), size(theirs.get(key))])
     if not rows:

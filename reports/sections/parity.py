@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from reports import figures
@@ -10,7 +11,7 @@ from reports.frame import Frames, records
 from reports.words import number
 
 ORDER, TITLE = 20, "Parity"
-_DRAWN, _LISTED = 40, 400
+_DRAWN, _LISTED, _CURVES = 40, 400, 12
 
 
 def render(frames: Frames) -> Sequence[Block]:
@@ -25,12 +26,20 @@ def _operators(frames: Frames) -> list[Block]:
         return []
     name = rows["case"].str.removeprefix("operators/")
     worst = rows.assign(name=name, share=rows["measured"] / rows["bound"]).sort_values("share", ascending=False).drop_duplicates("name")
+    lost = worst[~np.isfinite(worst["measured"])]
+    worst = worst[np.isfinite(worst["measured"])]
     drawn = worst.head(_DRAWN).sort_values("name")
     dots = [(str(r.name_), float(r.measured), float(r.reference)) for r in records(drawn.rename(columns={"name": "name_"}))]
     dots = [(n, max(a, 1e-3), max(b, 1e-3)) for n, a, b in dots]
     text = "For each operator the output or gradient that comes closest to its bound. 0.5 u is what correct rounding leaves."
     if len(worst) > _DRAWN:
         text += f" Drawn are the {_DRAWN} of {len(worst)} cases that come closest to their bounds."
+    if len(lost):
+        text += f" Not drawn, because the result is not finite: {', '.join(lost['name'].head(_DRAWN))}."
+    if worst.empty:
+        return [Heading("Operators"), Text(text)]
+    if (drawn["measured"] < 1e-3).any():
+        text += " Errors below 0.001 u are drawn at 0.001 u."
     drawing = figures.dots(
         dots, "Error of each operator against float64, candidate and reference", "rms error against float64, in units of roundoff u"
     )
@@ -39,13 +48,19 @@ def _operators(frames: Frames) -> list[Block]:
 
 def _training(frames: Frames) -> list[Block]:
     blocks: list[Block] = []
-    for row in records(frames.area("post_training").sort_values("case")):
+    cases = frames.area("post_training").sort_values("case")
+    if len(cases) > _CURVES:
+        blocks.append(Text(f"Drawn are {_CURVES} of {len(cases)} training cases, those that did not pass first.", "note"))
+        cases = cases.sort_values("outcome", key=lambda outcome: outcome == "pass", kind="stable").head(_CURVES)
+    for row in records(cases):
         curves = {side: e["series"] for side, e in row.evidence.items() if e.get("series")}
         for_case = []
         for name, unit in (("loss", "loss, nats a token"), ("grad_norm", "gradient norm")):
             series = {side: c[name] for side, c in curves.items() if name in c}
             if "candidate" in series:
-                for_case.append(Figure(figures.curves(series, f"{name} of {row.case} over steps", unit), f"{row.case}: {unit}."))
+                for_case.append(
+                    Figure(figures.curves(series, f"{name} of {row.case} over steps", unit), f"{row.case}: {unit}.{_gaps(series)}")
+                )
         if for_case:
             blocks.append(Row(for_case))
     rows = frames.found("post_training")
@@ -54,6 +69,17 @@ def _training(frames: Frames) -> list[Block]:
         return []
     table = _table("Post-training: errors against a float64 run of the same steps, in u", rows)
     return [Heading("Post-training"), Text("The dashed line is the float64 run."), *blocks, table]
+
+
+def _gaps(series: dict[str, list[float]]) -> str:
+    """Say which curves have steps that no drawing can show."""
+    lost = {side: np.flatnonzero(~np.isfinite(values)) for side, values in series.items()}
+    told = [
+        f"{side}: {len(at)} of {len(series[side])} steps are not finite, the first is step {at[0] + 1}"
+        for side, at in lost.items()
+        if at.size
+    ]
+    return f" {'; '.join(told)}." if told else ""
 
 
 def _inference(frames: Frames) -> list[Block]:

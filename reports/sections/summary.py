@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from reports.blocks import Block, Mark, Table, Text, Tile, Tiles
 from reports.frame import AREAS, OUTCOMES, Frames, records
 from reports.performance import rates, shown_as_performance
-from reports.words import device, interval, moment, number, size
+from reports.words import PEAKS, device, interval, moment, number, size
 
 ORDER, TITLE = 0, "Summary"
 
@@ -52,7 +54,19 @@ def sentence(frames: Frames) -> str:
         return f"{failed} of {total} cases did not pass; they are shown in full below.{refused}"
     if not passed:
         return f"Nothing was judged.{refused}"
-    return f"All {passed} cases that could be judged are within their bounds.{refused}"
+    return f"All {passed} cases that could be judged passed: {_passed(frames)}.{refused}"
+
+
+def _passed(frames: Frames) -> str:
+    """Say what a pass means: in accuracy and performance there is no error bound to be within."""
+    areas = frames.verdicts[frames.verdicts["outcome"] == "pass"]["area"].value_counts()
+    tasks, timed = (int(areas.get(area, 0)) for area in ("accuracy", "performance"))
+    told = (
+        (int(areas.sum()) - tasks - timed, "within error bounds"),
+        (tasks, "without a difference beyond chance in a task"),
+        (timed, "timed"),
+    )
+    return ", ".join(f"{n} {what}" for n, what in told if n)
 
 
 def _compared(frames: Frames) -> str:
@@ -79,8 +93,8 @@ def _parity(frames: Frames) -> Tile:
     if rows.empty:
         return Tile("Numerical parity", "not measured", "no case was judged against float64")
     worst = next(records(rows.assign(share=rows["measured"] / rows["bound"]).sort_values("share", ascending=False)))
-    if frames.comparison.get("self_comparison"):
-        note = f"{len(rows)} figures were judged, but against itself a device is always within twice its own error"
+    if frames.comparison.get("self_comparison") and worst.share <= 1:
+        note = f"{len(rows)} figures were judged, but a device that repeats itself is within twice its own error"
         return Tile("Numerical parity", "not measured", note)
     text = f"{worst.case}, {worst.subject}; 100 % is the limit; {len(rows)} figures judged"
     return Tile("Closest to its error bound", f"{number(worst.share * 100)} %", text, "fail" if worst.share > 1 else "pass")
@@ -90,11 +104,11 @@ def _accuracy(frames: Frames) -> Tile:
     rows = frames.found("accuracy", check="score")
     rows = rows[rows["unit"] == "%"]
     if rows.empty:
-        return Tile("Task accuracy", "not measured", "no task was run")
+        return Tile("Task accuracy", "not measured", _why_not(frames.area("accuracy")) or "no task was run")
     gap = rows["measured"] - rows["reference"]
     worst = next(records(rows.assign(gap=gap, size=gap.abs()).sort_values("size", ascending=False)))
-    value = f"{worst.gap:+.1f} points" if worst.gap else "no difference"
-    note = f"largest difference of {len(rows)} tasks, in {worst.case}; how small a difference they could show: Task accuracy"
+    value = f"{worst.gap:+.1f} points" if worst.gap else "no difference seen"
+    note = f"largest of {len(rows)} tasks, in {worst.case}; how small a difference they could show: Task accuracy"
     same = bool(frames.comparison.get("self_comparison"))
     return Tile("Task accuracy", value, f"one device; {note}" if same else note, "" if same else str(worst.outcome))
 
@@ -103,12 +117,15 @@ def _speed(frames: Frames) -> list[Tile]:
     if not shown_as_performance(frames):
         return [Tile("Throughput", "not shown", "an emulated device's times say nothing about a device")]
     found = []
+    timed = sorted(rates(frames), key=lambda r: bool(r.wrong))
     for label, name in (("Training", "sft-step"), ("Decoding", "decode")):
-        row = next((r for r in rates(frames) if r.case.startswith(f"performance/{name}[")), None)
+        row = next((r for r in timed if r.case.startswith(f"performance/{name}[")), None)
         if row is None:
-            found.append(Tile(f"{label} throughput", "not measured", "no such case was run"))
+            cases = frames.area("performance")
+            why = _why_not(cases[cases["case"].str.startswith(f"performance/{name}[")])
+            found.append(Tile(f"{label} throughput", "not measured", why or "no such case was run"))
         elif row.wrong:
-            found.append(Tile(f"{label} throughput", "not shown", f"its result is wrong: {row.wrong}", "fail"))
+            found.append(Tile(f"{label} throughput", "not shown", f"it did not pass: {row.wrong}", "fail"))
         else:
             beside = f"; {number(row.ratio.value)} × the reference" if row.ratio and not frames.comparison.get("self_comparison") else ""
             note = f"{row.dtype}, 95 %: {interval(row.ours)}{beside}"
@@ -116,15 +133,23 @@ def _speed(frames: Frames) -> list[Tile]:
     return found
 
 
+def _why_not(cases: pd.DataFrame) -> str:
+    """Say how cases that gave no figure ended; empty when there is none."""
+    return "; ".join(f"{r.case} ended as {r.outcome}" for r in records(cases.head(3)))
+
+
 def _memory(frames: Frames) -> Tile:
-    peaks = [
-        (max((v for k, v in e["candidate"]["memory"].items() if k.endswith("_peak")), default=0), case)
-        for case, e in zip(frames.verdicts["case"], frames.verdicts["evidence"], strict=True) if "candidate" in e
-    ]  # fmt: skip
-    value, case = max(peaks, default=(0, ""))
-    if not value:
-        return Tile("Peak memory", "not measured", "the device gave no figure")
-    return Tile("Peak memory", size(value), f"in {case}")
+    """Return the largest peak in the best figure that the candidate has: tensors before allocator before process."""
+    known = [
+        (e["candidate"]["memory"], case)
+        for case, e in zip(frames.verdicts["case"], frames.verdicts["evidence"], strict=True)
+        if "candidate" in e
+    ]
+    for figure, name in PEAKS.items():
+        value, case = max(((memory[figure], case) for memory, case in known if memory.get(figure)), default=(0, ""))
+        if value:
+            return Tile("Peak memory", size(value), f"{name}, in {case}{'; EMULATED' if frames.emulated else ''}")
+    return Tile("Peak memory", "not measured", "the device gave no figure")
 
 
 def _counts(frames: Frames) -> Table:
