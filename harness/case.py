@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -74,12 +75,21 @@ class Case:
         return replace(self, params={**self.params, **{k: v for k, v in changes.items() if k in self.params}})
 
     def definition(self) -> dict[str, object]:
-        """Return what makes two recordings comparable, JSON-able: everything but the checks and how it is scheduled."""
+        """Return what makes two recordings comparable, JSON-able: everything but the checks and how it is scheduled.
+
+        Of a folder on this machine only its name counts; what lies in it is in the hashes of the inputs.
+        """
         return {
             "id": self.id, "workload": f"{self.workload.__module__}:{self.workload.__name__}", "dtype": self.dtype,
-            "params": dict(self.params), "seed": self.seed, "rounds": self.rounds,
+            "params": {name: _portable(value) for name, value in self.params.items()}, "seed": self.seed, "rounds": self.rounds,
         }  # fmt: skip
 
     def key(self) -> str:
         """Return the SHA-256 of the definition as canonical JSON."""
         return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
+
+
+def _portable(value: Scalar) -> Scalar:
+    if isinstance(value, str) and "/" in value and Path(value).expanduser().is_dir():
+        return Path(value).name
+    return value

@@ -65,11 +65,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep of an item's area marks only its own case's, so that `-m inference` selects inference."""
+    """Keep of an item's area marks only its own case's, so that `-m inference` selects inference; drop tests left without a case."""
+    kept = []
     for item in items:
-        case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        case = parameters.get("case")
         if isinstance(case, Case):
             item.own_markers = [m for m in item.own_markers if m.name == case.area or m.name == "parametrize"]
+        if isinstance(case, Case) or "case" not in parameters:
+            kept.append(item)
+    items[:] = kept
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

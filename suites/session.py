@@ -104,7 +104,7 @@ class Session:
             "reference_created": self._reference_run.manifest["created"],
             "self_comparison": bool(same), "self_reason": same,
             "emulated": bool(ours.get("emulated") or theirs.get("emulated")),
-            "reference_environments": self._reference_run.manifest["environments"], "model": self.request.model,
+            "reference_environments": self._reference_run.manifest["environments"], "model": Path(self.request.model).name,
         }  # fmt: skip
 
     def close(self) -> None:

@@ -31,7 +31,8 @@ def render(frames: Frames) -> Sequence[Block]:
         Text(
             "Training is compared by loss, gradient norm, each parameter's first gradient and its total update. Decoding is compared token "
             "by token; a swap of two tokens that float64 cannot tell apart is no fault. Tasks are paired by sample. Throughput comes from "
-            "raw rounds; intervals are of 95 %; where the interval of a ratio holds 1, it is given as 'cannot tell'."
+            "raw rounds; intervals are of 95 %; where the interval of a ratio holds 1, it is given as 'cannot tell'. "
+            "An interval covers the scatter between rounds, not the drift of a shared or throttled machine between two runs."
         ),
         Table("Outcomes", ["outcome", "meaning"], outcomes),
         Text(
