@@ -1,10 +1,40 @@
-"""Makes the report's path the very last line of `tox -e demo`, after tox's own summary. Knows nothing of what the demo does."""
+"""What tox cannot say in its settings: it switches the emulator on, and prints the report's path last. Knows nothing of what runs.
+
+`emulator = required` in an environment of tox.ini sets the variables of `python -m emulator env` for its commands, `tox exec` included;
+with `if-possible` a machine that cannot have it (another system, a real CANN) goes without, and says why.
+"""
 
 import atexit
+import json
 
+from tox.config.sets import EnvConfigSet
 from tox.execute.api import Outcome
+from tox.execute.request import StdinSource
 from tox.plugin import impl
+from tox.report import HandledError
+from tox.session.state import State
 from tox.tox_env.api import ToxEnv
+
+
+@impl
+def tox_add_env_config(env_conf: EnvConfigSet, state: State) -> None:
+    """Add the setting `emulator`."""
+    env_conf.add_config("emulator", of_type=str, default="off", desc="whether the CANN emulator is switched on: off, required, if-possible")
+
+
+@impl
+def tox_before_run_commands(tox_env: ToxEnv) -> None:
+    """Build the emulator unless it is there, and let the environment's commands see it."""
+    wanted = tox_env.conf["emulator"]
+    if wanted == "off":
+        return
+    done = tox_env.execute(["python", "-m", "emulator", "env", "--json"], StdinSource.OFF, run_id="emulator", show=False)
+    if done.exit_code == 0:
+        tox_env.conf["set_env"].update(json.loads(done.out))
+    elif wanted == "required":
+        raise HandledError(done.err.strip())
+    else:
+        print(done.err.strip())
 
 
 @impl

@@ -43,7 +43,7 @@ _RECORDED = (
     "OMP_*", "GOMP_*", "KMP_*", "MKL_*", "ONEDNN_*", "OPENBLAS_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ASCEND_*", "ACL_*", "ACLNN_*",
     "HCCL_*", "INF_NAN_MODE_ENABLE", "TASK_QUEUE_ENABLE", "CPU_AFFINITY_CONF", "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING",
     "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "PYTORCH_*ALLOC_CONF", "TORCH_*", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE",
-    "TRANSFORMERS_OFFLINE", "ASSAY_EMULATOR",
+    "TRANSFORMERS_OFFLINE", "ASSAY_EMULATOR", "ASSAY_EMULATOR_*",
 )  # fmt: skip
 _PRIVATE_NAME = re.compile(
     r"TOKEN(?!IZERS)|KEY|SECRET|PASS|PWD|CRED|AUTH|CERT|USER|LOGIN|HOST|URL|ADDR|PROXY|_IP(_|$)|SOCKET|PATH|HOME|DIR|FILE", re.IGNORECASE
@@ -77,6 +77,11 @@ def offline() -> bool:
 def emulated() -> bool:
     """Tell whether the stand-in for the CANN runtime is switched on: no NPU figure is then one of an NPU."""
     return os.environ.get("ASSAY_EMULATOR") == "1"
+
+
+def seeded_faults() -> str:
+    """Return the faults that the emulator was told to make, names with commas between; empty where there are none."""
+    return os.environ.get("ASSAY_EMULATOR_FAULTS", "") if emulated() else ""
 
 
 def describe() -> dict[str, Any]:

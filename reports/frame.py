@@ -63,6 +63,8 @@ def load(folder: Path) -> Frames:
     table = pd.DataFrame([_finding(v, f) for v in verdicts for f in v.findings], columns=list(_FINDING))
     frame = pd.DataFrame([_row(v) for v in verdicts], columns=list(_VERDICT))
     manifest = run.manifest
+    if (manifest["comparison"] or {}).get("emulated"):
+        table = table[table["check"] != "throughput"]  # a time on a stand-in is nobody's performance
     about = (folder.resolve().name, manifest["created"], manifest["comparison"], manifest["environments"])
     return Frames(*about, frame, table.astype(dict.fromkeys(_NUMBERS, float)))
 

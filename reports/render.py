@@ -25,7 +25,9 @@ def page(runs: Sequence[Frames]) -> str:
     sections = [(section.TITLE, section.render) for section in all_sections()]
     parts = [(frames, [(title, blocks) for title, render in sections if (blocks := render(frames))]) for frames in runs]
     beside = _side_by_side(runs) if len(runs) > 1 else None
-    html = templates.get_template("report.html.jinja").render(parts=parts, beside=beside, device=device)
+    html = templates.get_template("report.html.jinja").render(
+        parts=parts, beside=beside, device=device, emulated=any(frames.emulated for frames in runs)
+    )
     return html.translate(_UNSAFE)  # controls and direction overrides could show a reader something else than is there
 
 
@@ -41,7 +43,7 @@ def _side_by_side(runs: Sequence[Frames]) -> Table:
     rows: list[list[str | Mark]] = []
     for frames in runs:
         counts = frames.verdicts["outcome"].value_counts()
-        about = [" (emulated)" if frames.emulated else "", " (one device)" if frames.comparison.get("self_comparison") else ""]
-        names = [device(frames.side("candidate")) + "".join(about), device(frames.side("reference"))]
+        about = " (one device)" if frames.comparison.get("self_comparison") else ""
+        names = [device(frames.side("candidate")) + about, device(frames.side("reference"))]
         rows.append([frames.name, *names, *(str(int(counts.get(outcome, 0))) for outcome in OUTCOMES)])
     return Table("Runs side by side", ["run", "candidate", "reference", *OUTCOMES], rows, numeric=OUTCOMES)

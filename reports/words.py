@@ -64,6 +64,7 @@ def moment(text: object) -> str:
 
 
 def device(described: Mapping[str, object]) -> str:
-    """Return a device as 'npu:0, Ascend 910B2'."""
+    """Return a device as 'npu:0, Ascend 910B2', and 'npu:0, emulated Ascend 910B2' where something stands in for it."""
     name, hardware = described.get("name", "unknown"), described.get("hardware")
-    return f"{name}, {hardware}" if hardware else str(name)
+    kind = "emulated " if described.get("emulated") else ""
+    return f"{name}, {kind}{hardware}" if hardware else f"{kind}{name}"

@@ -109,6 +109,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             write(f"NOT A COMPARISON BETWEEN DEVICES: {comparison['self_reason']}; it shows that the path works.")
         if comparison["emulated"]:
             write("EMULATED: this shows that the path works; it says nothing about the numerics or the speed of a real device.")
+            for side in (comparison["candidate"], comparison["reference"]):
+                if faults := side.get("versions", {}).get("seeded_faults"):
+                    write(f"SEEDED FAULTS on {side['name']}: {faults}")
     write("verdicts: " + (", ".join(f"{n} {outcome}" for outcome, n in sorted(config.stash[_OUTCOMES].items())) or "none"))
     write(f"run: {session.run.folder}")
     write(f"report: python -m reports {session.run.folder} -o report.html")

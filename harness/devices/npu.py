@@ -20,7 +20,8 @@ class Npu(Accelerator):
     """An Ascend NPU under the name "npu:N"."""
 
     kind = "npu"
-    rank = 20
+    # an emulated NPU is no better than any real accelerator, and only more interesting than the CPU that it runs on
+    rank = 5 if environment.emulated() else 20
 
     @classmethod
     def backend(cls) -> Any:
@@ -39,6 +40,8 @@ class Npu(Accelerator):
         """Return the versions of torch_npu, of CANN and of the driver, as far as they can be found."""
         module, _ = _load()
         found = {"torch_npu": str(module.__version__), "cann": self._cann("CANN"), "driver": self._cann("DRIVER") or _driver_version()}
+        if self.emulated:
+            found |= {"cann": f"{found['cann']}, emulated", "driver": "", "seeded_faults": environment.seeded_faults()}
         return {name: value for name, value in found.items() if value}
 
     def _cann(self, part: str) -> str:

@@ -35,6 +35,9 @@ def banners(frames: Frames) -> list[Block]:
                 "banner",
             )
         )
+    for side in (frames.side("candidate"), frames.side("reference")):
+        if faults := side.get("versions", {}).get("seeded_faults"):
+            found.append(Text(f"SEEDED FAULTS. {device(side)} was made to be wrong on purpose: {faults}.", "banner"))
     if frames.comparison.get("self_comparison"):
         why = frames.comparison.get("self_reason") or "both sides are one device"
         found.append(

@@ -97,13 +97,15 @@ def bad() -> list[Verdict]:
     ]
 
 
-def make(folder: Path, verdicts: Iterable[Verdict], ours: str = "npu", theirs: str = "cuda", emulated: bool = False) -> Path:
+def make(
+    folder: Path, verdicts: Iterable[Verdict], ours: str = "npu", theirs: str = "cuda", emulated: bool = False, faults: str = ""
+) -> Path:
     run = Run.create(folder, DEVICES[ours]["name"])
     run.add_environment({"host": HOST, "device": DEVICES[ours]})
     same = ours == theirs
     run.describe_comparison(
         {
-            "candidate": {**DEVICES[ours], "emulated": emulated},
+            "candidate": {**DEVICES[ours], "emulated": emulated, "versions": {"seeded_faults": faults} if faults else {}},
             "reference": DEVICES[theirs],
             "reference_kind": "recorded",
             "model": "default",

@@ -99,6 +99,25 @@ def test_an_emulated_device_has_no_performance(tmp_path: Path) -> None:
     assert "EMULATED: memory is the workload's" in text
 
 
+def test_every_section_of_an_emulated_run_says_so(tmp_path: Path) -> None:
+    report(tmp_path, make(tmp_path / "r", good(), emulated=True))
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.count("<h2") == html.count('<span class="emulated">EMULATED</span></h2>')
+    assert "<title>EMULATED, " in html
+    assert "npu:0, emulated Ascend" in html
+
+
+def test_the_times_of_an_emulated_device_are_not_exported(tmp_path: Path) -> None:
+    folder = make(tmp_path / "r", good(), emulated=True)
+    main([str(folder), "-o", str(tmp_path / "r.html"), "--json", str(tmp_path / "r.json")])
+    assert "512" not in (tmp_path / "r.json").read_text(encoding="utf-8")
+
+
+def test_seeded_faults_are_named(tmp_path: Path) -> None:
+    folder = make(tmp_path / "r", good(), emulated=True, faults="bit-flip")
+    assert "SEEDED FAULTS. npu:0, emulated Ascend 910B2 was made to be wrong on purpose: bit-flip." in report(tmp_path, folder).text
+
+
 def test_a_fast_wrong_result_is_not_shown(tmp_path: Path) -> None:
     verdicts = [v for v in good() if "decode" not in v.case]
     from dataclasses import replace

@@ -1,0 +1,12 @@
+"""These tests need the real torch_npu on the emulator: `tox -e npu`. Elsewhere they are not collected."""
+
+import os
+
+import pytest
+
+collect_ignore_glob = [] if os.environ.get("ASSAY_EMULATOR") == "1" else ["*"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors here too, but for the one that torch_npu gives on the first tensor of a process."""
+    config.addinivalue_line("filterwarnings", "ignore:.*Cannot create tensor with internal format:UserWarning")
