@@ -43,6 +43,9 @@ def install() -> Callable[[Any], torch.Tensor]:
     """Register every operator with the C side; return PyTorch's converter from DLPack, which it makes tensors with."""
     load()
     seeds = fault.active()
+    for seed in seeds:
+        if missing := set(seed.operators) - set(OPERATORS):
+            raise SystemExit(f"emulator: fault {seed.name}: operator {min(missing)} is not emulated, so the fault could not strike")
     fault.switch_on(library(), seeds)
     register = library().assay_register
     register.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.py_object]

@@ -1,11 +1,15 @@
 """Lets PyTorch write large results straight to the device's memory: to make and copy them costs more than arithmetic. Knows no operator."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor
 
 Function = Callable[..., Any]
+
+# A function of `torch` says so with a TypeError, an operator of `torch.ops` in these words.
+_HAS_NO_OUT = re.compile(r"expected at most \d+ argument\(s\) but received|Unknown keyword argument 'out'")
 
 #: Elements from which it is worth it; below, the copy is cheaper than the checks.
 LARGE = 1 << 14
@@ -38,7 +42,9 @@ def into(function: Function, out: Tensor | None, operands: list[Any], *, same: b
     shape = out.shape
     try:
         result = function(*operands, out=out)
-    except TypeError:  # it has no `out`
+    except (TypeError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _HAS_NO_OUT.search(str(error)):
+            raise
         return function(*operands)
     if result.shape != shape:
         raise RuntimeError(f"computed shape {list(result.shape)} where torch_npu expects {list(shape)}")

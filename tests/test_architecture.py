@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("harness", "suites", "reference", "reports")
+PACKAGES = ("harness", "suites", "reference", "reports", "emulator")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -38,7 +38,17 @@ def test_lm_eval_has_one_door() -> None:
 
 
 def test_the_environment_has_one_reader() -> None:
-    assert users("os.environ", "os.getenv", "os.putenv") == {"harness/environment.py"}
+    found = users("os.environ", "os.getenv", "os.putenv")
+    assert {name for name in found if not name.startswith("emulator/")} == {"harness/environment.py"}
+    assert not {name for name in found if name.startswith("emulator/ops/")}
+
+
+def test_nobody_imports_the_emulator() -> None:
+    assert all(name.startswith("emulator/") for name in users("emulator"))
+
+
+def test_the_emulator_is_under_torch_npu_and_never_calls_it() -> None:
+    assert not {name for name in users("torch_npu", "torch.npu") if name.startswith("emulator/")}
 
 
 def test_nothing_is_pickled() -> None:
@@ -56,7 +66,7 @@ def test_one_broad_except() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ExceptHandler) and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     }
-    assert broad == {"harness/measure.py"}
+    assert broad == {"harness/measure.py", "emulator/operator.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

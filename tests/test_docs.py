@@ -45,7 +45,7 @@ def environments(command: str) -> Iterator[str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A place of its own for runs and reports, with the sources linked in."""
-    for entry in ("harness", "suites", "reference", "reports", "tests", "pyproject.toml"):
+    for entry in ("harness", "suites", "reference", "reports", "emulator", "tests", "pyproject.toml"):
         (tmp_path / entry).symlink_to(ROOT / entry)
     return tmp_path
 

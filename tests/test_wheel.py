@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
-    for name in ("harness", "suites", "reference", "reports"):  # a build leaves files behind, and a later one would pack them
+    for name in ("harness", "suites", "reference", "reports", "emulator"):  # a build leaves files behind, and a later one would pack them
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -23,10 +23,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_it_holds_the_four_packages_and_their_data(wheel: Path) -> None:
+def test_it_holds_the_five_packages_and_their_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"harness", "suites", "reference", "reports"}
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
+        "harness", "suites", "reference", "reports", "emulator",
+    }  # fmt: skip
     assert any(name.startswith("reports/templates/") for name in names)
+    assert {"emulator/cann/call.c", "emulator/cann/cann.h"} <= set(names)
 
 
 def test_it_imports_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:

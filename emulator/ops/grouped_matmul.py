@@ -87,7 +87,7 @@ class Parameters:
     ) -> Tensor:
         left, right = left_of(x), weight_of(weight)
         if scale is None:
-            sums = summed(left, right)
+            sums = summed(left, right).long()
             return sums if bias is None else sums + bias
         rows = torch.ones((len(x), 1)) if by_row is None else by_row.float().reshape(-1, 1)
         if weight.dtype == torch.int32:

@@ -53,7 +53,7 @@ def QuantMatmulV5(
     x1_scale, y_offset, bias, x2_offset = (_given(tensor) for tensor in (x1_scale, y_offset, bias, x2_offset))
     sizes = (group_size >> 32, group_size >> 16 & 0xFFFF, group_size & 0xFFFF)
     if out.dtype == torch.int32:  # the sums as they are: whoever wants them scales them himself
-        sums = summed(left, right)
+        sums = summed(left, right).long()
         return sums if bias is None else sums + bias
     if x1.dtype == torch.int8 and x2.dtype == torch.int32:
         return _half_of_int8(left, right, x1_scale, x2_scale, y_offset)

@@ -103,6 +103,40 @@ def SparseFlashAttention(
     )  # fmt: skip
 
 
+def _dequantized(key: Tensor, tile: int, rope: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the keys in float32, with and without their rotary part, of bytes: int8, the rotary part in dtype, a float32 scale a tile."""
+    spare = rope * dtype.itemsize
+    width = (key.shape[-1] - spare) * tile // (tile + 4)
+    if width % tile or width + spare + width // tile * 4 != key.shape[-1]:
+        raise ValueError(f"{key.shape[-1]} bytes are no key with a rotary part of {rope} and a scale for each {tile} numbers")
+    integers, rotary, scales = torch.split(key, [width, spare, width // tile * 4], -1)
+    factors = scales.contiguous().view(torch.float32).repeat_interleave(tile, -1)
+    plain = integers.float() * factors
+    return torch.cat([plain, rotary.contiguous().view(dtype).float()], -1), plain
+
+
+@aclnn
+def KvQuantSparseFlashAttention(
+    query: Tensor, key: Tensor, value: Tensor, indices: Tensor, key_scale: Tensor | None, value_scale: Tensor | None,
+    block_table: Tensor | None, query_lengths: Tensor | None, key_lengths: Tensor | None, scale: float, key_mode: int, value_mode: int,
+    block_size: int, query_layout: str, key_layout: str, sparse_mode: int, pre_tokens: int, next_tokens: int, attention_mode: int,
+    scale_mode: int, tile: int, rope: int, out: Out,
+) -> Tensor:  # fmt: skip
+    """Sparse attention in which a key is [width int8, its rotary part, width / tile float32 scales], and the value is the key's first part.
+
+    Documentation of torch_npu: npu_kv_quant_sparse_flash_attention; `value` repeats what key holds, and is not read.
+    """
+    if (key_mode, value_mode, attention_mode, scale_mode) != (2, 2, _ABSORBED, 1) or key_scale is not None or value_scale is not None:
+        raise ValueError(
+            "documented are key_quant_mode 2, value_quant_mode 2, attention_mode 2, quant_scale_repo_mode 1, and no scales apart"
+        )
+    if key.dtype != torch.int8:
+        raise NotImplementedError(f"keys of {key.dtype}")
+    keys, values = _dequantized(key, tile, rope, query.dtype)
+    found = pairs(query, key, (query_layout, key_layout), query_lengths, key_lengths, block_table, sparse_mode)
+    return _attended(query, keys, values, indices, found, None, scale, block_size, (out.shape, torch.Size()))[0]
+
+
 @aclnn
 def SparseFlashAttentionGrad(
     query: Tensor, key: Tensor, value: Tensor, indices: Tensor, grad: Tensor, attention: Tensor, softmax_max: Tensor, softmax_sum: Tensor,

@@ -12,6 +12,7 @@ UNSUPPORTED: tuple[tuple[str, str], ...] = (
     (r"[Tt]he operator '[\w:.]+' is not currently (implemented|supported)", "The operator 'aten::x' is not currently implemented for"),
     (r"not implemented for DT_\w+, should be in dtype support list", "x not implemented for DT_DOUBLE, should be in dtype support list"),
     (r"aclnn\w+ or aclnn\w+GetWorkspaceSize not in", "aclnnTopk or aclnnTopkGetWorkspaceSize not in libopapi.so, or libopapi.sonot found."),
+    (r"operator \w+ is not emulated", "emulated CANN: operator aclnnFoo is not emulated (python -m emulator --list shows what is)"),
     (r"CPU fallback is disabled by TORCH_NPU_FALLBACK_CPU_DISABLE", ", but CPU fallback is disabled by TORCH_NPU_FALLBACK_CPU_DISABLE=1."),
     (r"Current CANN version do not support this api", "Current CANN version do not support this api: npu_quant_max."),
     (r"CUBLAS_STATUS_NOT_SUPPORTED", "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx(...)`"),

@@ -1,4 +1,4 @@
-"""Training steps on the emulated NPU: optimizers, clipping, autocast and loss scaling leave the weights that the CPU leaves, bit for bit."""
+"""Training steps on the emulated NPU: optimizers, clipping, autocast and loss scaling leave the CPU's weights, bit for bit."""
 
 import math
 from collections.abc import Callable

@@ -4,8 +4,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, DeepseekV3Config, DeepseekV4Config, LlamaConfig, PreTrainedConfig, PreTrainedModel
-from transformers import Qwen3Config, Qwen3MoeConfig
+from transformers import (
+    AutoModelForCausalLM,
+    DeepseekV3Config,
+    DeepseekV4Config,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3MoeConfig,
+)
 
 VOCABULARY, EXPERTS = 64, 4
 #: Two sequences of 24 tokens, without those that end or pad one.
@@ -26,7 +34,7 @@ _V4: dict[str, Any] = {
     "layer_types": ["sliding_attention", "heavily_compressed_attention", "compressed_sparse_attention"], "sliding_window": 8,
     "compress_rates": {"compressed_sparse_attention": 4, "heavily_compressed_attention": 8}, "mlp_layer_types": ["hash_moe", "moe", "moe"],
     "o_groups": 2, "o_lora_rank": 8, "partial_rotary_factor": 0.5,
-    "index_n_heads": 8, "index_head_dim": 8, "index_topk": 2,  # fewer heads leave scores that are all zero, and of equal ones any may be taken
+    "index_n_heads": 8, "index_head_dim": 8, "index_topk": 2,  # fewer heads leave scores of zero, and of equal ones any may be taken
     "hc_mult": 2, "hc_sinkhorn_iters": 4,
 }  # fmt: skip
 

@@ -206,3 +206,17 @@ def test_gradients_of_weights_are_added_up():
 def test_a_falling_group_list_is_an_error():
     with pytest.raises(ValueError, match="group 1 rows 5 to 4"):
         segments([5, 4], 0, 9)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_the_grouped_product_of_pytorch_is_the_one_of_the_cpu(dtype):
+    """torch_npu 2.13 has none of its own: PyTorch's own decomposition runs, and its gradients."""
+
+    def on(device: str) -> list[torch.Tensor]:
+        x, weight = (tensor.to(device).requires_grad_() for tensor in (real(M, K, dtype=dtype), real(GROUPS, K, N, seed=1, dtype=dtype)))
+        out = torch.nn.functional.grouped_mm(x, weight, offs=torch.tensor(ENDS, dtype=torch.int32, device=device))
+        out.backward(real(M, N, seed=2, dtype=dtype).to(device))
+        return [out.detach().cpu(), x.grad.cpu(), weight.grad.cpu()]
+
+    for found, expected in zip(on("npu"), on("cpu"), strict=True):
+        assert torch.equal(found, expected)

@@ -107,6 +107,16 @@ def test_rows_can_be_quantised_each_with_its_scale(drop, smooth):
     torch.testing.assert_close(found.cpu().view(-1, H).double(), exact, rtol=0, atol=0.5001)
 
 
+def test_rows_can_be_quantised_to_four_bits():
+    x, expert_idx = tokens(torch.bfloat16)
+    found, _, _, scale = torch_npu.npu_moe_init_routing_v2(x.npu(), expert_idx.npu(), quant_mode=13, **ALL)
+    rows = torch.stack([x[row // K] for row, _ in in_order(expert_idx, 0, EXPERTS)]).double()
+    expected = rows.abs().amax(-1, keepdim=True) / 7
+    torch.testing.assert_close(scale.cpu().double(), expected.squeeze(1), rtol=1e-5, atol=0)
+    pairs = torch.stack([found.cpu() & 15, found.cpu() >> 4], -1).flatten(1).int()  # the first of two in the lower bits
+    torch.testing.assert_close(((pairs + 8) % 16 - 8).double(), rows / expected, rtol=0, atol=0.5001)
+
+
 def test_rows_can_be_quantised_with_one_given_scale():
     x, expert_idx = tokens()
     found = torch_npu.npu_moe_init_routing_v2(

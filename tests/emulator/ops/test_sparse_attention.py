@@ -120,3 +120,26 @@ def test_statistics_are_of_the_scaled_scores():
     scores = query[0] @ key[picked, 0].t() * SCALE
     torch.testing.assert_close(top.cpu()[0, 0].double(), scores.amax(-1), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(total.cpu()[0, 0].double(), torch.exp(scores - scores.amax(-1, keepdim=True)).sum(-1), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["BSND", "TND", "PA_BSND"])
+def test_keys_in_int8_with_their_scales_beside_them(layout):
+    data, chosen, tile = sequences(torch.bfloat16), blocks(1), WIDTH // 2
+    bytes_of, exact = [], exactly(data)
+    for sequence, true in zip(data, exact, strict=True):
+        integers, scales = (
+            real(len(sequence["key"]), 1, WIDTH, seed=5).mul(20).to(torch.int8),
+            real(len(sequence["key"]), 1, 2, seed=6).float(),
+        )
+        bytes_of.append(torch.cat([integers, sequence["key_rope"].view(torch.int8), scales.view(torch.int8)], -1))
+        true["key"] = integers.double() * scales.double().repeat_interleave(tile, -1) / 20
+        scales /= 20
+        bytes_of[-1][..., -8:] = scales.view(torch.int8)
+    tensors, options = in_layout(layout, [{**sequence, "key": key} for sequence, key in zip(data, bytes_of, strict=True)], chosen)
+    query = torch.cat([tensors["query"], tensors["query_rope"]], -1).npu()
+    key, indices = tensors["key"].npu(), tensors["sparse_indices"].npu()
+    out = torch_npu.npu_kv_quant_sparse_flash_attention(
+        query, key, key[..., :WIDTH], indices, SCALE, 2, 2, **moved(options), attention_mode=2, tile_size=tile, rope_head_dim=ROPE
+    )
+    for one, sequence, picked in zip(parts(out.cpu(), layout), exact, chosen, strict=True):
+        torch.testing.assert_close(one.double(), attention(sequence, picked, 1, 3).detach(), rtol=2e-2, atol=2e-2)
