@@ -5,11 +5,9 @@
  *   t tensor  T tensor list  o output tensor  O output tensor list  s scalar  S scalar list  I B F array of int64, bool, float
  *   i int64   w int32        c int8   b bool   d double              f float   z string       p address
  * No Python headers are needed: the few functions used belong to the stable ABI and are declared here. */
-#define _GNU_SOURCE
 #include "call.h"
 #include <math.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,60 +44,6 @@ int Py_IsFinalizing(void) __attribute__((weak));  /* since Python 3.13 */
 int _Py_IsFinalizing(void) __attribute__((weak)); /* before */
 void PyErr_Print(void);
 void PyErr_Clear(void);
-
-/* Errors: the text that aclGetRecentErrMsg gives, in the thread that failed. */
-static __thread char message[8192];
-int fail(int code, const char *format, ...) {
-    va_list rest;
-    va_start(rest, format);
-    int n = snprintf(message, sizeof message, "emulated CANN: ");
-    vsnprintf(message + n, sizeof message - (size_t)n, format, rest);
-    va_end(rest);
-    return code;
-}
-const char *aclGetRecentErrMsg(void) { return message; }
-
-/* An error in the thread of torch_npu's queue stops that queue for good. The real runtime refuses wrong types and shapes before they are
- * queued, so here the failure is kept, what follows on the device is not run, and whoever waits for the device is told. */
-enum { MOST_DEVICES = 16 };
-static struct { int code, told; char text[sizeof message]; } failures[MOST_DEVICES];
-static pthread_mutex_t failures_lock = PTHREAD_MUTEX_INITIALIZER;
-
-int in_queue(void) {
-    static __thread int known; /* 0 not asked yet, 1 yes, 2 no */
-    char name[16] = "";
-    if (!known) known = !pthread_getname_np(pthread_self(), name, sizeof name) && !strcmp(name, "acl_thread") ? 1 : 2;
-    return known == 1;
-}
-
-/* Whoever waits is told once. Whoever then copies to the host is told again, for what it would read was never computed, and
- * because torch_npu's copy waits first but quotes only the copy's own message. After that, or with the next operator, all begins anew. */
-int failed_before(int device) { return device >= 0 && device < MOST_DEVICES && failures[device].code; }
-
-int kept(int device, int code) {
-    if (!code || !in_queue() || device < 0 || device >= MOST_DEVICES) return code;
-    pthread_mutex_lock(&failures_lock);
-    if (!failures[device].code) memcpy(failures[device].text, message, sizeof message), failures[device].code = code, failures[device].told = 0;
-    pthread_mutex_unlock(&failures_lock);
-    return OK;
-}
-
-/* Whether an operator must not run, since one before it failed and nobody knows yet. */
-int skips(int device) {
-    if (failed_before(device) && failures[device].told) failures[device].code = OK;
-    return failed_before(device);
-}
-
-int report(int device, int reads) {
-    if (!failed_before(device) || in_queue() || (failures[device].told && !reads)) return OK;
-    pthread_mutex_lock(&failures_lock);
-    int code = failures[device].code;
-    memcpy(message, failures[device].text, sizeof message);
-    failures[device].told = 1;
-    if (reads) failures[device].code = OK;
-    pthread_mutex_unlock(&failures_lock);
-    return code;
-}
 
 /* What Python registered, by the index of the generated table of names. */
 typedef struct { char *signature; Object *function; } Operation;
@@ -421,7 +365,7 @@ int assay_now(int index, Frame *frame) {
     Cursor at = {frame, 0, 0};
     for (size_t i = 0; operation->signature[i]; i++) words[i] = next(&at, operation->signature[i]);
     int device = current_device();
-    if (failed_before(device) && !failures[device].told) /* in the queue's thread an error would end the queue, and all after it would go on in silence */
+    if (skips(device)) /* in the queue's thread an error would end the queue, and all after it would go on in silence */
         return in_queue() ? OK : fail(FAILED, "%s: an operator before it failed", assay_names[index]);
     code = assay_call(index, words, device);
     __atomic_add_fetch(&statistics.collectives, !code, __ATOMIC_RELAXED);
@@ -449,7 +393,7 @@ int assay_call(int index, const uint64_t *words, int device) {
         PyEval_SaveThread();
     }
     int state = PyGILState_Ensure(), code = OK;
-    message[0] = 0;
+    last_message()[0] = 0;
     long count = (long)strlen(operation->signature);
     Object *arguments = PyTuple_New(count), *result = NULL;
     for (long i = 0; i < count && !code; i++) {
@@ -461,7 +405,7 @@ int assay_call(int index, const uint64_t *words, int device) {
     if (!code) result = PyObject_CallObject(operation->function, arguments);
     if (!result) {
         char reason[1024];
-        snprintf(reason, sizeof reason, "%.1000s", message[0] ? message : "an argument could not be made");
+        snprintf(reason, sizeof reason, "%.1000s", last_message()[0] ? last_message() : "an argument could not be made");
         PyErr_Clear();
         code = fail(FAILED, "operator %s: %s", assay_names[index], reason);
     } else if (result != &_Py_NoneStruct) {

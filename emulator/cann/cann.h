@@ -55,12 +55,15 @@ int rearrange(const char *type, int inputs, const Handle *const from[], const Ha
 /* waiting.c */
 int wait_without_lock(void);
 
-/* call.c */
+/* failures.c */
 int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int failed_before(int device);               /* whether an operator failed in the queue's thread, and nobody has been told */
 int report(int device, int reads);           /* its code and message for who waits, or reads; OK if there is none */
 int skips(int device);                       /* the same; a failure that has been told is over */
 int kept(int device, int code);              /* the code, or OK in the queue's thread, where the failure waits for who waits */
 int in_queue(void);                          /* whether this is the thread that runs torch_npu's queue */
+char *last_message(void);                    /* of this thread; to be read, or emptied */
+
+/* call.c */
 void refuse(const char *name);
 int start_python(void);                      /* loads the operators once; not 0 if that failed, and the message says why */

@@ -101,7 +101,7 @@ int aclopCompileAndExecute(const char *type, int inputs, const Handle *const fro
     if (!strcmp(type, "Identity") && inputs == 1 && outputs == 1) return kept(device, identity(from[0], in[0], to[0], out[0], device));
     if (rearranges(type)) return kept(device, rearrange(type, inputs, from, in, outputs, to, out, attributes));
     refuse(type);
-    return kept(device, fail(UNSUPPORTED, "graph operator %s is not emulated (python -m emulator --list shows what is)", type));
+    return kept(device, fail(UNSUPPORTED, "graph operator %s is not emulated", type));
 }
 int aclopCompileAndExecuteV2(const char *type, int inputs, Handle *from[], Handle *in[], int outputs, Handle *to[], Handle *out[], void *attributes,
                              int engine, int compile, const char *path, void *stream) {

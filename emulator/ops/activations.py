@@ -5,17 +5,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from emulator.operator import Out, Scalar, aclnn, plain
+from emulator.operator import Function, Out, Scalar, aclnn, plain
 from emulator.philox import uniform
 
 aten = torch.ops.aten
 
+
+def _hardsigmoid(self: Tensor) -> Any:
+    """Also of integers, which PyTorch's CPU refuses: cut off to 0 or 1."""
+    if self.is_floating_point():
+        return aten.hardsigmoid.default(self)
+    return aten.hardsigmoid.default(self.float()).to(self.dtype)
+
+
 #: Forward: the C parameters between the tensor and the output, and what computes it; under its name, and in place where that exists.
-_FORWARD = {
+_FORWARD: dict[str, tuple[str, Function]] = {
     "Relu": ("", aten.relu.default),
     "Celu": ("s", aten.celu.default),
     "Elu": ("sss", aten.elu.default),
-    "Hardsigmoid": ("", aten.hardsigmoid.default),
+    "Hardsigmoid": ("", _hardsigmoid),
     "Hardswish": ("", aten.hardswish.default),
     "Hardtanh": ("ss", aten.hardtanh.default),
     "LeakyRelu": ("s", aten.leaky_relu.default),

@@ -13,7 +13,7 @@ from emulator.philox import uniform
 def _mask(count: int, probability: float, seed: int, offset: int, out: Tensor) -> Tensor:
     """Return a mask of bits, the lowest first, 1 where an element is kept; padded by zeros to the output's bytes.
 
-    The draw is Bernoulli's of 1 - probability: in-place dropout is made of that, and keeps the same elements (Ascend's own test of dropout).
+    The draw is Bernoulli's of 1 - probability: in-place dropout is made of that, and keeps the same elements (Ascend's own test).
     """
     kept = np.zeros(out.numel() * 8, np.uint8)
     kept[:count] = uniform(count, seed, offset) < 1 - probability

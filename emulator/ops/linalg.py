@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from emulator.operator import Out, aclnn, plain
+from emulator.widening import widened
 
-plain("Inverse", "to", torch.linalg.inv)
+plain("Inverse", "to", widened(torch.linalg.inv))
 plain("LinalgCholesky", "tbo", lambda matrix, upper: torch.linalg.cholesky(matrix, upper=upper))
 plain("LinalgCross", "ttio", lambda one, other, dim: torch.linalg.cross(one, other, dim=dim))
 plain("Trace", "to", torch.trace)

@@ -16,7 +16,11 @@ _DRAWN, _LISTED, _CURVES = 40, 400, 12
 
 def render(frames: Frames) -> Sequence[Block]:
     """Return operators, training curves, gradients and decoding, as far as they were run."""
-    return [*_operators(frames), *_training(frames), *_inference(frames), *_everything(frames)]
+    blocks = [*_operators(frames), *_training(frames), *_inference(frames), *_everything(frames)]
+    if blocks and frames.emulated:
+        text = "EMULATED: the stand-in computes on the CPU. What agrees here shows that the path works; it is no parity of devices."
+        blocks.insert(0, Text(text, "banner"))
+    return blocks
 
 
 def _operators(frames: Frames) -> list[Block]:

@@ -99,6 +99,9 @@ def _parity(frames: Frames) -> Tile:
     if frames.comparison.get("self_comparison") and worst.share <= 1:
         note = f"{len(rows)} figures were judged, but a device that repeats itself is within twice its own error"
         return Tile("Numerical parity", "not measured", note)
+    if frames.emulated and worst.share <= 1:
+        note = f"{len(rows)} figures were judged and none is beyond its bound, but an emulated device computes on the CPU"
+        return Tile("Numerical parity", "not measured", note)
     text = f"{worst.case}, {worst.subject}; 100 % is the limit; {len(rows)} figures judged"
     return Tile("Closest to its error bound", f"{number(worst.share * 100)} %", text, "fail" if worst.share > 1 else "pass")
 
@@ -112,8 +115,9 @@ def _accuracy(frames: Frames) -> Tile:
     worst = next(records(rows.assign(gap=gap, size=gap.abs()).sort_values("size", ascending=False)))
     value = f"{worst.gap:+.1f} points" if worst.gap else "no difference seen"
     note = f"largest of {len(rows)} tasks, in {worst.case}; how small a difference they could show: Task accuracy"
-    same = bool(frames.comparison.get("self_comparison"))
-    return Tile("Task accuracy", value, f"one device; {note}" if same else note, "" if same else str(worst.outcome))
+    apart = "" if not frames.emulated else "EMULATED; "
+    apart = "one device; " if frames.comparison.get("self_comparison") else apart
+    return Tile("Task accuracy", value, f"{apart}{note}", "" if apart else str(worst.outcome))
 
 
 def _speed(frames: Frames) -> list[Tile]:

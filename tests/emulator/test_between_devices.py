@@ -2,6 +2,9 @@
 
 What is not contiguous still goes through graph operators in torch_npu, which cann/rearranging.c has."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -77,3 +80,23 @@ def test_model_on_two_devices() -> None:
     found = [weight.grad.cpu() for weight in (*first.parameters(), *second.parameters())]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("queue", ["0", "1", "2"])
+def test_after_a_failed_copy_both_devices_go_on(queue: str) -> None:
+    """torch_npu may call HcclSetConfig in a queue whose last operator failed; an error there ends the queue, and then nothing runs."""
+    script = """
+import torch
+x = torch.randn(6, 7)
+a = x.to("npu:1")
+for view in (x.npu()[:, 1:], x.npu().t()):
+    try:
+        print(view.to("npu:1", torch.bfloat16).cpu())
+    except RuntimeError as error:
+        print("Cast is not emulated" in str(error))
+for _ in range(3):
+    print(torch.equal((a + 1).cpu(), x + 1), torch.equal((x.npu() + 1).to("npu:1").cpu(), x + 1))
+"""
+    variables = {**os.environ, "TASK_QUEUE_ENABLE": queue}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=variables, check=False, timeout=120)
+    assert done.stdout.split() == ["True"] * 8, done.stderr

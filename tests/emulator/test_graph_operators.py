@@ -1,4 +1,4 @@
-"""Of the graph operators only Identity is here; the failure of another one stops neither torch_npu's queue nor what comes after it."""
+"""Of the graph operators only those that rearrange are here; the failure of another stops neither torch_npu's queue nor what follows."""
 
 import pytest
 import torch
@@ -16,6 +16,6 @@ def test_casting_the_format_keeps_the_values(shape: tuple[int, ...], format_numb
 
 def test_after_a_failed_graph_operator_the_device_goes_on() -> None:
     x = torch.ones(2, 4).npu()
-    with pytest.raises(RuntimeError, match="graph operator .* is not emulated"):
+    with pytest.raises(RuntimeError, match=r"graph operator .* is not emulated"):
         torch_npu.npu_bounding_box_decode(x, x, 0, 0, 0, 0, 1, 1, 1, 1, (10, 20), 0.1).cpu()
     assert (x + 1).cpu().tolist() == [[2.0] * 4] * 2

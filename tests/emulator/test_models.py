@@ -31,7 +31,7 @@ def test_same_operators_give_the_same_bits(family: str, dtype: torch.dtype) -> N
     assert found.keys() == gradients.keys()
     for name, expected in gradients.items():
         if "q_norm" in name or "k_norm" in name:
-            # sums over heads that the CPU keeps transposed and torch_npu stores row by row: another order, 3.2e-7 measured in float32
+            # sums over heads that the CPU keeps transposed and torch_npu stores row by row: another order, 2.0e-7 was measured
             assert error(found[name], expected) < 1e-6, name
         else:
             assert torch.equal(found[name], expected), name
@@ -39,16 +39,16 @@ def test_same_operators_give_the_same_bits(family: str, dtype: torch.dtype) -> N
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_default_implementations(family: str) -> None:
-    """SDPA goes to npu_fusion_attention on the NPU, experts to grouped products; 1.5e-6 of the largest element was measured."""
+    """SDPA goes to npu_fusion_attention on the NPU, experts to grouped products; 9.4e-7 of a gradient's largest element was measured."""
     loss, logits, gradients = loss_logits_gradients(model(family))
     with reached() as calls:
         found_loss, found_logits, found = loss_logits_gradients(model(family).npu())
     assert (FUSED in calls) == (family != "deepseek_v4")  # V4 has eager attention only
     assert error(found_loss, loss) < 5e-7
-    assert error(found_logits, logits) < 2e-6
+    assert error(found_logits, logits) < 1e-6
     assert found.keys() == gradients.keys()
     for name, expected in gradients.items():
-        assert error(found[name], expected) < 5e-6, name
+        assert error(found[name], expected) < 3e-6, name
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -107,6 +107,13 @@ def test_every_section_of_an_emulated_run_says_so(tmp_path: Path) -> None:
     assert "npu:0, emulated Ascend" in html
 
 
+def test_an_emulated_device_is_in_parity_with_nobody(tmp_path: Path) -> None:
+    text = report(tmp_path, make(tmp_path / "r", good(), emulated=True)).text
+    assert "Numerical parity not measured" in text
+    assert "an emulated device computes on the CPU" in text
+    assert "it is no parity of devices" in text
+
+
 def test_the_times_of_an_emulated_device_are_not_exported(tmp_path: Path) -> None:
     folder = make(tmp_path / "r", good(), emulated=True)
     main([str(folder), "-o", str(tmp_path / "r.html"), "--json", str(tmp_path / "r.json")])

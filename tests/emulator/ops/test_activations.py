@@ -178,3 +178,7 @@ def test_the_forms_of_other_environments() -> None:
     assert OPERATORS["aclnnGeluV2"].function(X, 0, X).equal(F.gelu(X))
     assert OPERATORS["aclnnGeluV2"].function(X, 1, X).equal(F.gelu(X, approximate="tanh"))
     assert OPERATORS["aclnnHardswishBackward"].function(X, X, X).equal(torch.ops.aten.hardswish_backward(X, X))
+
+
+def test_hardsigmoid_of_integers_is_cut_off() -> None:
+    assert F.hardsigmoid(torch.arange(-4, 5, dtype=torch.int32).npu()).tolist() == [0] * 7 + [1, 1]

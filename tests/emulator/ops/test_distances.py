@@ -26,3 +26,9 @@ def test_many_rows_are_compared_by_differences_not_by_a_product():
 def test_gradient():
     """Of an order above 2; torch_npu computes that of others with an operator of the older kind."""
     agree(with_gradients(lambda x, y: torch.cdist(x, y, 3.0)), X, Y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_of_16_bits_is_taken_in_32(dtype):
+    x, y = X.to(dtype), Y.to(dtype)
+    assert torch.cdist(x.npu(), y.npu()).cpu().equal(torch.cdist(x.float(), y.float()).to(dtype))

@@ -61,6 +61,13 @@ def test_a_seed_gives_the_same_mask_and_a_second_call_another():
     assert not second.equal(first)
 
 
+def test_in_place_drops_the_same():
+    x = torch.randn(COUNT).npu()
+    first = F.dropout(x, 0.3)
+    torch.npu.manual_seed(11)
+    torch.testing.assert_close(F.dropout(x.clone(), 0.3, inplace=True), first)
+
+
 def test_the_mask_has_a_bit_an_element_lowest_first_padded_to_128():
     x = torch.ones(203).npu()
     result, mask = torch_npu._npu_dropout(x, 0.5)

@@ -49,4 +49,8 @@ def test_triangular_solve_of_the_transpose(upper):
 
 def test_cholesky_of_no_positive_matrix_fails():
     with pytest.raises(RuntimeError, match="not positive-definite"):
-        OPERATORS["aclnnLinalgCholesky"].function(-POSITIVE, False)
+        OPERATORS["aclnnLinalgCholesky"].function(-POSITIVE, False, torch.empty(5, 5))
+
+
+def test_inverse_of_16_bits_is_taken_in_32():
+    assert torch.inverse(A.half().npu()).cpu().equal(torch.inverse(A.half().float()).half())

@@ -135,3 +135,10 @@ def test_batch_gather_matmul_in_place(with_a):
         y.npu(), x.npu(), b.npu(), indices.npu(), a.npu() if with_a else None, layer_idx=1, scale=0.5, y_offset=16, y_slice_size=32
     )
     torch.testing.assert_close(found.cpu().double(), expected, rtol=0.02, atol=0.05)
+
+
+def test_a_batch_of_one_is_broadcast():
+    """In its compatible mode torch_npu takes an expanded batch apart and leaves the broadcasting to the operator."""
+    one, other = r(1, 8, 16), r(4, 16, 12)
+    found = OPERATORS["aclnnBatchMatMul"].function(one, other, torch.empty(4, 8, 12), 0)
+    assert found.equal(torch.bmm(one.expand(4, 8, 16), other))

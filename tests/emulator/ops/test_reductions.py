@@ -152,3 +152,9 @@ def test_the_older_forms_of_aminmax() -> None:
     ):
         assert found[0].cpu().equal(expected.min)
         assert found[1].cpu().equal(expected.max)
+
+
+def test_truth_of_bytes_written_to_a_bool() -> None:
+    x = torch.tensor([[1, 2], [0, 3]], dtype=torch.uint8)
+    agree(lambda x, out: torch.all(x, 1, out=out), x, torch.empty(2, dtype=torch.bool))
+    agree(lambda x, out: torch.any(x, 0, out=out), x, torch.empty(2, dtype=torch.bool))
