@@ -12,6 +12,7 @@ order: shapes must agree, the data type is converted. An operator that works in 
 import inspect
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
@@ -142,7 +143,13 @@ def entry(operator: Operator, function: Function) -> Callable[..., str | None]:
     return run
 
 
-_FRESH = (torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set())
+def _fresh() -> tuple[Any, Any]:
+    return torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
+
+
+# asked in another thread: this one may be in the middle of an operator, the first that used a device
+with ThreadPoolExecutor(1) as _thread:
+    _FRESH = _thread.submit(_fresh).result()
 
 
 def _store_all(outputs: list[Any], results: Any) -> None:

@@ -176,11 +176,13 @@ def variables() -> dict[str, str]:
     """Build if need be and return the environment variables that switch the stand-in on. Raises ToolkitError."""
     library = str(build() / "lib64")
     paths = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path and not _ours(Path(path))]
+    python = [path for path in os.environ.get("PYTHONPATH", "").split(":") if path]
+    if _ROOT.name != "site-packages":  # a checkout, which Python does not find by itself
+        python = [*dict.fromkeys([*python, str(_ROOT)])]
     return {
         "ASSAY_EMULATOR": "1",
         "LD_LIBRARY_PATH": ":".join([library, *paths]),
         "ASCEND_HOME_PATH": str(Path(library).parent),
         "ASCEND_OPP_PATH": str(Path(library).parent / "opp"),
         "TORCH_DEVICE_BACKEND_AUTOLOAD": "1",
-        "PYTHONPATH": ":".join(dict.fromkeys([*(p for p in os.environ.get("PYTHONPATH", "").split(":") if p), str(_ROOT)])),
-    }
+    } | ({"PYTHONPATH": ":".join(python)} if python else {})

@@ -19,14 +19,22 @@ def test_performance(case: Case, role: str, assay: Session, settle: Callable[[Ve
     recording = recorder.finished(case)
     if recording is None:
         device = open_device(recorder.device)
-        recording = recorder.record_here(case, device, _stopwatch(request, case, device))
+        emulated = any(open_device(side.device).emulated for side in (assay.candidate, assay.live) if side)
+        most = 2 if assay.live else case.rounds
+        recording = recorder.record_here(case, device, _brief(device, most) if emulated else _stopwatch(request, case, device))
     if role == "candidate":
         settle(assay.judge(case, recording))
 
 
+def _brief(device: Device, most: int) -> Stopwatch:
+    """No warm-up and at most so many rounds: where a side is emulated no time is shown.
+
+    Its memory is the workload's, and the second round has the peak. With a recorded reference every round is run, as it was there.
+    """
+    return lambda one_round, rounds, warmup: device_stopwatch(device)(one_round, min(rounds, most), 0)
+
+
 def _stopwatch(request: pytest.FixtureRequest, case: Case, device: Device) -> Stopwatch:
-    if device.emulated:  # its times are nobody's performance; its memory is the workload's, and the second round has the peak
-        return lambda one_round, rounds, warmup: device_stopwatch(device)(one_round, min(rounds, 2), 0)
     benchmark = request.getfixturevalue("benchmark")
     benchmark.group = case.id
 

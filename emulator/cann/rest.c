@@ -15,7 +15,9 @@ static const char *text(const char *name, const char *otherwise) {
 int aclInit(const char *configuration) {
     (void)configuration;
     static int initialised;
-    const char *on = getenv("ASSAY_EMULATOR");
+    const char *on = getenv("ASSAY_EMULATOR"), *real[] = {"/dev/davinci_manager", "/usr/local/Ascend/driver"};
+    for (int i = 0; i < 2; i++)
+        if (!access(real[i], F_OK)) return fail(FAILED, "a real Ascend is on this machine (%s): the emulator stays away", real[i]);
     if (!on || strcmp(on, "1")) return fail(FAILED, "this is a stand-in for CANN, and it is not switched on: eval \"$(python -m emulator env)\"");
     /* Results are made before they are copied to the device. Memory for them is kept: to map it anew each time takes longer than to compute. */
     mallopt(M_ARENA_MAX, 1), mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, INT_MAX);

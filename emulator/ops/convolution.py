@@ -14,6 +14,15 @@ plain("Im2col", "tIIIIo", aten.im2col.default)
 plain("Im2colBackward", "tIIIIIo", aten.col2im.default)
 
 
+def _padded(self: Tensor, padding: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the tensor and what is left to pad: CANN also takes both ends of every dimension, (top, bottom, left, right)."""
+    dimensions = self.dim() - 2
+    if len(padding) != 2 * dimensions:
+        return self, padding
+    ends = [end for at in reversed(range(dimensions)) for end in padding[2 * at : 2 * at + 2]]
+    return torch.nn.functional.pad(self, ends), (0,) * dimensions
+
+
 @aclnn
 def Convolution(
     self: Tensor,
@@ -28,7 +37,8 @@ def Convolution(
     out: Out,
     cube_math: Int8,
 ) -> Any:
-    return aten.convolution.default(*cube(cube_math, self, weight), bias, stride, padding, dilation, transposed, output_padding, groups)
+    padded, left = (self, padding) if transposed else _padded(self, padding)
+    return aten.convolution.default(*cube(cube_math, padded, weight), bias, stride, left, dilation, transposed, output_padding, groups)
 
 
 @aclnn

@@ -23,4 +23,4 @@ def CdistBackward(grad: Tensor, self: Tensor, other: Tensor, distances: Tensor, 
 
 @aclnn
 def Pdist(self: Tensor, p: Float32, out: Out) -> Any:
-    return aten._pdist_forward.default(self.contiguous(), p)
+    return aten._pdist_forward.default(self.to(torch.promote_types(self.dtype, torch.float32)).contiguous(), p)

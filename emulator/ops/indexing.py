@@ -14,7 +14,7 @@ plain("InplaceIndexCopy", "oitt", torch.Tensor.index_copy_)
 plain("IndexFill", "titso", torch.index_fill)
 plain("InplaceIndexFill", "oits", torch.Tensor.index_fill_)
 plain("InplaceMaskedScatter", "ott", torch.Tensor.masked_scatter_)
-plain("InplacePut", "ottb", torch.Tensor.put_)
+plain("InplacePut", "ottb", lambda self, index, *rest: self.put_(index.long(), *rest))
 
 
 def _indices(given: list[Tensor]) -> list[Tensor | None]:

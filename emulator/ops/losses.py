@@ -22,7 +22,11 @@ plain("SmoothL1Loss", "ttifo", aten.smooth_l1_loss.default)
 plain("SmoothL1LossBackward", "tttifo", aten.smooth_l1_loss_backward.default)
 plain("SoftMarginLoss", "ttio", aten.soft_margin_loss.default)
 plain("SoftMarginLossBackward", "tttio", aten.soft_margin_loss_backward.default)
-plain("MultilabelMarginLoss", "ttioo", widened(aten.multilabel_margin_loss_forward.default))
+plain(
+    "MultilabelMarginLoss",
+    "ttioo",
+    widened(lambda self, target, *rest: aten.multilabel_margin_loss_forward.default(self, target.long(), *rest)),
+)
 
 
 def _weight(weight: Tensor) -> Tensor | None:
@@ -30,28 +34,33 @@ def _weight(weight: Tensor) -> Tensor | None:
     return None if bool((weight == 1).all()) else weight
 
 
+def _classes(target: Tensor) -> Tensor:
+    """Return the classes in a type that the CPU takes; the device takes int32, too."""
+    return target.long() if target.dtype == torch.int32 else target
+
+
 @aclnn
 def NLLLoss(self: Tensor, target: Tensor, weight: Tensor, reduction: int, ignore_index: int, out: Out, total_weight: Out) -> Any:
-    return aten.nll_loss_forward.default(self, target, _weight(weight), reduction, ignore_index)
+    return aten.nll_loss_forward.default(self, _classes(target), _weight(weight), reduction, ignore_index)
 
 
 @aclnn
 def NLLLossBackward(
     grad: Tensor, self: Tensor, target: Tensor, weight: Tensor, reduction: int, ignore_index: int, total_weight: Tensor, out: Out
 ) -> Any:
-    return aten.nll_loss_backward.default(grad, self, target, _weight(weight), reduction, ignore_index, total_weight)
+    return aten.nll_loss_backward.default(grad, self, _classes(target), _weight(weight), reduction, ignore_index, total_weight)
 
 
 @aclnn
 def NLLLoss2d(self: Tensor, target: Tensor, weight: Tensor, reduction: int, ignore_index: int, out: Out, total_weight: Out) -> Any:
-    return aten.nll_loss2d_forward.default(self, target, _weight(weight), reduction, ignore_index)
+    return aten.nll_loss2d_forward.default(self, _classes(target), _weight(weight), reduction, ignore_index)
 
 
 @aclnn
 def NLLLoss2dBackward(
     grad: Tensor, self: Tensor, target: Tensor, weight: Tensor, reduction: int, ignore_index: int, total_weight: Tensor, out: Out
 ) -> Any:
-    return aten.nll_loss2d_backward.default(grad, self, target, _weight(weight), reduction, ignore_index, total_weight)
+    return aten.nll_loss2d_backward.default(grad, self, _classes(target), _weight(weight), reduction, ignore_index, total_weight)
 
 
 def _each(grad: Tensor, count: int, reduction: int) -> Tensor:

@@ -75,7 +75,10 @@ def NormalTensorTensor(mean: Tensor, std: Tensor, seed: int, offset: int, out: O
 @aclnn
 def InplaceRandom(self: Out, low: int, high: int, seed: int, offset: int) -> Tensor:
     """Integers of [low, high). torch_npu's `random_()` passes a type's largest as `high`, so that it never comes (of bool, only False)."""
-    return _integers(self.shape, low, high - low, seed, offset).to(self.dtype)
+    drawn = _integers(self.shape, low, high - low, seed, offset).to(self.dtype)
+    if not self.is_floating_point():
+        return drawn
+    return torch.where(drawn.double() >= high, torch.full_like(drawn, low), drawn)  # 16 bits may round up to what must never come
 
 
 @aclnn

@@ -1,5 +1,6 @@
 """Seeded faults: each is wrong where it says so and right elsewhere; they are switched on by name, and a wrong name is refused."""
 
+import json
 import os
 import re
 import subprocess
@@ -177,3 +178,6 @@ def test_a_fault_that_strikes_the_suites_fails_a_case(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout
     assert "SEEDED FAULTS on npu:0: matmul-hf32" in done.stdout
     assert "operators/matmul[float32]: fail" in done.stdout
+    environments = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["environments"]
+    assert [block["device"]["emulated"] for block in environments.values()] == [True]
+    assert [block["device"]["versions"]["seeded_faults"] for block in environments.values()] == ["matmul-hf32"]

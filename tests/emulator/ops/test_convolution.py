@@ -99,3 +99,10 @@ def test_masked_causal_convolution_and_its_gradients(masked: bool) -> None:
     gradients = torch.ops.npu.npu_masked_causal_conv1d_backward(upstream.npu(), x.npu(), weight.npu(), mask=given)
     for one, other in zip((found, *gradients), expected, strict=True):
         torch.testing.assert_close(one.cpu().double(), other, rtol=2e-3, atol=2e-3)
+
+
+def test_both_ends_of_every_dimension_may_be_padded() -> None:
+    x, weight = torch.randn(2, 3, 6, 5), torch.randn(4, 3, 3, 3)
+    call = OPERATORS["aclnnConvolution"].function
+    found = call(x, weight, None, (1, 1), (1, 0, 2, 1), (1, 1), False, (0, 0), 1, torch.empty(0), 0)
+    assert found.equal(F.conv2d(F.pad(x, (2, 1, 1, 0)), weight))

@@ -82,3 +82,9 @@ def test_ctc(blank: int, reduction: str) -> None:
         return F.ctc_loss(x.log_softmax(-1), targets.to(x.device), *lengths, blank=blank, reduction=reduction, zero_infinity=True)
 
     agree(with_gradients(loss), logits)
+
+
+def test_classes_of_32_bits() -> None:
+    """The CPU takes classes of 64 bits only."""
+    scores, classes = torch.randn(5, 4).log_softmax(1), torch.tensor([0, 3, 1, 2, 2])
+    assert F.nll_loss(scores.npu(), classes.int().npu()).cpu().equal(F.nll_loss(scores, classes))

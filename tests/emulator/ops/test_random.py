@@ -158,3 +158,10 @@ def test_what_a_graph_replays_draws_from_the_sum_of_offsets():
 def test_integers_are_words_modulo_the_span():
     found = random.InplaceRandom(torch.empty(8), -3, 4, 1, 0)
     assert found.tolist() == [int(word) % 7 - 3 for word in words(8, 1, 0)]
+
+
+@pytest.mark.filterwarnings("ignore:to - 1 is out of bounds")
+def test_integers_of_16_bits_are_not_rounded_up_to_the_end():
+    x = torch.empty(20_000, dtype=torch.float16).npu().random_(-42, 32752).cpu().double()
+    assert x.min() >= -42
+    assert 32_000 < x.max() < 32752

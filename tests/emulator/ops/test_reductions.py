@@ -158,3 +158,9 @@ def test_truth_of_bytes_written_to_a_bool() -> None:
     x = torch.tensor([[1, 2], [0, 3]], dtype=torch.uint8)
     agree(lambda x, out: torch.all(x, 1, out=out), x, torch.empty(2, dtype=torch.bool))
     agree(lambda x, out: torch.any(x, 0, out=out), x, torch.empty(2, dtype=torch.bool))
+
+
+def test_renorm_of_order_0_counts() -> None:
+    """The CPU refuses it; rows of more than two elements that are not 0 are scaled to two over their count."""
+    x = torch.tensor([[1.0, 0.0, 2.0], [3.0, 4.0, 5.0]])
+    torch.testing.assert_close(torch.renorm(x.npu(), 0, 0, 2).cpu(), x * torch.tensor([[1.0], [2 / 3]]))
