@@ -67,7 +67,7 @@ def _passed(frames: Frames) -> str:
     told = (
         (int(areas.sum()) - tasks - timed, "within error bounds"),
         (tasks, "without a difference beyond chance in a task"),
-        (timed, "timed"),
+        (timed, "run for their memory" if frames.emulated else "timed"),
     )
     return ", ".join(f"{n} {what}" for n, what in told if n)
 
