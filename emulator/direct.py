@@ -32,12 +32,12 @@ def _range(tensor: Tensor) -> tuple[int, int]:
     return begin, begin + tensor.untyped_storage().nbytes()
 
 
-def into(function: Function, out: Tensor | None, operands: list[Any], *, same: bool = False) -> Any:
+def into(function: Function, out: Tensor | None, operands: list[Any]) -> Any:
     """Return `function(*operands)`, written to `out` if that is large and the function can; `out` is then what is returned.
 
     Raises RuntimeError: a result of another shape.
     """
-    if out is None or out.numel() < LARGE or not disjoint(out, operands, same=same):
+    if out is None or out.numel() < LARGE or not disjoint(out, operands):
         return function(*operands)
     shape = out.shape
     try:

@@ -27,8 +27,6 @@ _NAMES = (
     "libascend_protobuf.so", "libfmk_parser.so", "libhcomm.so",
 )  # fmt: skip
 _REAL = ("ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME", "ASCEND_OPP_PATH")
-#: Functions without the two phases of an operator: collectives, called at once.
-_IMMEDIATE = re.compile(rb"Hccl[A-Z][A-Za-z]+")
 
 
 class ToolkitError(Exception):
