@@ -13,7 +13,6 @@ from emulator.operator import OPERATORS
 from tests.emulator.agree import agree
 from tests.emulator.ops.gradients import with_gradients
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 G = torch.Generator().manual_seed(0)
 X = torch.cat([torch.randn(92, generator=G) * 2, torch.tensor([0.0, -0.5, 0.5, -3.0, 3.0, 20.0, 60.0, -60.0])]).reshape(5, 4, 5)
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)

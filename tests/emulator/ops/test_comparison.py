@@ -10,7 +10,6 @@ from torch import Tensor
 
 from tests.emulator.agree import agree
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.uint8)
 NAMES = ("eq", "ne", "lt", "le", "gt", "ge")
 X, Y = torch.tensor([[0, 1, 2], [3, 4, 5]]), torch.tensor([[5, 1, 0], [3, 5, 4]])

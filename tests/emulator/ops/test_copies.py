@@ -8,7 +8,6 @@ from torch import Tensor
 
 from tests.emulator.agree import agree, same
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool)
 X = torch.tensor([[0.0, 1.0, 2.5, -1.0], [100.0, 3.25, 7.75, -0.0], [1e-3, 0.1, 31.0, 2.0]])
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -10,7 +10,6 @@ from torch import Tensor
 from emulator.operator import OPERATORS
 from tests.emulator.agree import agree
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 

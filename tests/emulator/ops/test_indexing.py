@@ -4,7 +4,6 @@ import torch
 from emulator.ops import indexing
 from tests.emulator.agree import agree
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 X = torch.arange(120.0).view(4, 5, 6) - 60
 ROWS = torch.tensor([3, 0, -1])
 PLACES = torch.tensor([[[0, 4, 1, 1, 2, 3]]] * 4)

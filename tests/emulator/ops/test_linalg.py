@@ -5,7 +5,6 @@ from emulator.operator import OPERATORS
 from emulator.ops import linalg
 from tests.emulator.agree import agree
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 G = torch.Generator().manual_seed(1)
 A, TALL, B = torch.randn(5, 5, generator=G), torch.randn(2, 5, 3, generator=G), torch.randn(5, 2, generator=G)
 POSITIVE = A @ A.mT + torch.eye(5)

@@ -4,7 +4,6 @@ import torch
 from emulator.ops import shapes
 from tests.emulator.agree import agree
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 X = torch.arange(120.0).view(4, 5, 6)
 REPEATS = torch.tensor([2, 0, 1, 3, 1])
 

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from tests.emulator.agree import agree
 
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot create tensor with internal format")  # torch_npu says it once a process
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 IN_PLACE_TOO = (
     *("acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "sin", "sinc", "sinh", "tan", "tanh", "ceil", "floor", "frac"),
