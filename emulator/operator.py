@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ Pointer = Annotated[int, "p"]
 _PLAIN = {Tensor: "t", int: "i", bool: "b", float: "d", str: "z"}
 
 Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ OPERATORS: dict[str, Operator] = {}
 CALLS: Counter[str] = Counter()
 
 
-def aclnn(function: Function) -> Function:
+def aclnn(function: F) -> F:
     """Register `function` as the operator of its name."""
     return _register(f"aclnn{function.__name__}", function)
 
 
-def named(name: str) -> Callable[[Function], Function]:
+def named(name: str) -> Callable[[F], F]:
     """Register under a full name: an operator that several functions or lambdas stand for, a collective."""
     return lambda function: _register(name, function)
 
@@ -88,7 +89,7 @@ def raw(name: str, signature: str, function: Function) -> None:
     _add(f"aclnn{name}", signature, function)
 
 
-def _register(name: str, function: Function) -> Function:
+def _register(name: str, function: F) -> F:
     _add(name, signature_of(function), function)
     return function
 

@@ -67,7 +67,7 @@ def DropoutV3Tensor(
     self: Tensor, noise_shape: Tensor | None, probability: float, seed: Tensor, offset: Tensor, more: int, out: Out, mask: Out
 ) -> tuple[Tensor, Tensor]:
     """DropoutV3 with the seed and a part of the offset in device memory."""
-    return DropoutV3(self, noise_shape, probability, int(seed), int(offset) + more, out, mask)  # type: ignore[no-any-return]
+    return DropoutV3(self, noise_shape, probability, int(seed), int(offset) + more, out, mask)
 
 
 @aclnn

@@ -56,7 +56,7 @@ def AscendQuantV3(
 @aclnn
 def AscendQuant(x: Tensor, scale: Tensor, offset: Tensor | None, sqrt_mode: bool, round_mode: str, dtype: Int32, out: Out) -> Tensor:
     """As AscendQuantV3, for the last axis."""
-    return AscendQuantV3(x, scale, offset, sqrt_mode, round_mode, dtype, -1, out)  # type: ignore[no-any-return]
+    return AscendQuantV3(x, scale, offset, sqrt_mode, round_mode, dtype, -1, out)
 
 
 @aclnn

@@ -128,29 +128,29 @@ def Randperm(count: int, seed: int, offset: int, out: Out) -> Tensor:
 
 @aclnn
 def InplaceUniformTensor(self: Out, low: float, high: float, seed: Tensor, offset: Tensor, more: int) -> Tensor:
-    return InplaceUniform(self, low, high, int(seed), int(offset) + more)  # type: ignore[no-any-return]
+    return InplaceUniform(self, low, high, int(seed), int(offset) + more)
 
 
 @aclnn
 def InplaceNormalTensor(self: Out, mean: Float32, std: Float32, seed: Tensor, offset: Tensor, more: int) -> Tensor:
-    return InplaceNormal(self, mean, std, int(seed), int(offset) + more)  # type: ignore[no-any-return]
+    return InplaceNormal(self, mean, std, int(seed), int(offset) + more)
 
 
 @aclnn
 def InplaceRandomTensor(self: Out, low: int, high: int, seed: Tensor, offset: Tensor, more: int) -> Tensor:
-    return InplaceRandom(self, low, high, int(seed), int(offset) + more)  # type: ignore[no-any-return]
+    return InplaceRandom(self, low, high, int(seed), int(offset) + more)
 
 
 @aclnn
 def InplaceRandomWithoutFromToTensor(self: Out, seed: Tensor, offset: Tensor, more: int) -> Tensor:
-    return InplaceRandomWithoutFromTo(self, int(seed), int(offset) + more)  # type: ignore[no-any-return]
+    return InplaceRandomWithoutFromTo(self, int(seed), int(offset) + more)
 
 
 @aclnn
 def StatelessExponentialTensor(self: Out, seed: Tensor, offset: Tensor, more: int, rate: float) -> Tensor:
-    return SimThreadExponential(self, self.numel(), rate, int(seed), int(offset) + more)  # type: ignore[no-any-return]
+    return SimThreadExponential(self, self.numel(), rate, int(seed), int(offset) + more)
 
 
 @aclnn
 def MultinomialTensor(self: Tensor, count: int, replacement: bool, seed: Tensor, offset: Tensor, more: int, out: Out) -> Tensor:
-    return Multinomial(self, count, replacement, int(seed), int(offset) + more, out)  # type: ignore[no-any-return]
+    return Multinomial(self, count, replacement, int(seed), int(offset) + more, out)

@@ -27,7 +27,7 @@ def Topk(self: Tensor, k: int, dim: int, largest: bool, ordered: bool, values: O
 @aclnn
 def TopkV2(self: Tensor, k: int, dim: int, largest: bool, ordered: bool, policy: int, values: Out, indices: Out) -> tuple[Tensor, Tensor]:
     """Return what Topk returns: the policy (0 default, 1 bitonic) tells the order among ties only, on devices that know it."""
-    return Topk(self, k, dim, largest, ordered, values, indices)  # type: ignore[no-any-return]
+    return Topk(self, k, dim, largest, ordered, values, indices)
 
 
 @aclnn

@@ -97,7 +97,7 @@ def SparseFlashAttention(
     out: Out, softmax_max: Out, softmax_sum: Out,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """As SparseFlashAttentionV2, without sinks."""
-    return SparseFlashAttentionV2(  # type: ignore[no-any-return]
+    return SparseFlashAttentionV2(
         query, key, value, indices, block_table, query_lengths, key_lengths, query_rope, key_rope, None, scale, block_size, query_layout,
         key_layout, sparse_mode, pre_tokens, next_tokens, attention_mode, return_lse, out, softmax_max, softmax_sum,
     )  # fmt: skip
