@@ -46,7 +46,7 @@ class Case:
     `golden`: also evaluate in float64 on the host, and judge against that; `golden_of` names a case with the same inputs whose
     golden serves. `fresh`: give it a process of its own (a clean
     peak-memory figure, no state of earlier cases). `vouched_by`: the id of the case whose verdict says that what is timed
-    here is right. `timeout` is in seconds, for set-up and all rounds together.
+    here is right. `only_on` is the kind of device that can be a candidate for it ("npu": its own fused operators). `timeout` is in seconds, for set-up and all rounds together.
     """
 
     id: str
@@ -64,6 +64,7 @@ class Case:
     timeout: float = 300.0
     vouched_by: str | None = None
     listed_in: str | None = None
+    only_on: str | None = None
 
     @property
     def module(self) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.errors import AssayError
 from harness.recording import FORMAT, Recording, read_json, read_recording, slug, write_json, write_recording
-from harness.verdict import Finding, Outcome, Verdict
+from harness.verdict import Cause, Finding, Outcome, Verdict
 
 
 class Run:
@@ -65,8 +65,9 @@ class Run:
 
     def describe_comparison(self, comparison: Mapping[str, Any]) -> None:
         """Store what was compared with what: reports read this."""
-        self.manifest["comparison"] = dict(comparison)
-        self._save()
+        if self.manifest["comparison"] != comparison:
+            self.manifest["comparison"] = dict(comparison)
+            self._save()
 
     def recording(self, case: str) -> Recording | None:
         """Return the recording of a case, or None. Raises AssayError when it is broken or altered."""
@@ -104,7 +105,11 @@ def _number(value: Any) -> Any:
 def _verdict(document: dict[str, Any]) -> Verdict:
     numbers = ("measured", "bound", "reference", "low", "high")
     findings = tuple(
-        Finding(**{**f, "outcome": Outcome(f["outcome"]), **{k: _number(f[k]) for k in numbers}}) for f in document["findings"]
-    )
+        Finding(**{
+            **f, "outcome": Outcome(f["outcome"]), "cause": Cause(f["cause"]) if f.get("cause") else None,
+            **{k: _number(f[k]) for k in numbers},
+        })
+        for f in document["findings"]
+    )  # fmt: skip
     values = {k: v for k, v in document.items() if k != "format"}
     return Verdict(**{**values, "outcome": Outcome(document["outcome"]), "findings": findings})

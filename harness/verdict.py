@@ -17,6 +17,26 @@ class Outcome(StrEnum):
     MISTRUSTED = "mistrusted"  # it agreed, but could not have disagreed
 
 
+class Cause(StrEnum):
+    """What is probably wrong, as far as the shape of an error tells. A failing test names it, so that somebody knows where to look."""
+
+    PRECISION = "precision"  # the whole output is too coarse: operands, sums or a function in a narrower type
+    STATISTIC = "statistic"  # whole rows or columns are scaled: a sum, mean or variance of theirs is too coarse
+    ROUNDING = "rounding"  # errors lean to one side: another rounding mode, truncation
+    TAIL = "tail"  # wrong in a block or at the end of a dimension: tiling, padding, a loop's remainder
+    SPARSE = "sparse"  # a few scattered elements are wrong: a race, a flipped bit, a special case
+    VALUES = "values"  # nearly everything is wrong: another formula, an argument ignored
+    SPECIAL = "special values"  # NaN, infinity, overflow, subnormals
+    CHOICE = "choice"  # a discrete result: indices, an order, routing
+    INTEGERS = "integers"  # an integer or exact result is not exact
+    LAYOUT = "layout"  # right only for contiguous operands
+    UNSTEADY = "unsteady"  # two runs differ
+    IMPURE = "impure"  # an operand was written to, or an earlier call shows in a later one
+    RANDOM = "random"  # draws do not have the distribution, or repeat themselves
+    ARGUMENTS = "arguments"  # accepted what must be refused, or the other way round
+    FORM = "form"  # another dtype or shape
+
+
 # A verdict is as bad as its worst finding, in this order.
 _SEVERITY = (Outcome.PASS, Outcome.UNSUPPORTED, Outcome.MISTRUSTED, Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.ERROR)
 
@@ -30,7 +50,7 @@ class Finding:
 
     `measured` and `bound` are in `unit`; `reference` is the reference device's own figure in the same unit, where it has
     one. `low` and `high` bound `measured` with 95 % confidence where a statistic is behind it. `where` locates the
-    worst place (index, step, parameter). A finding with no bound informs, or decides by a rule
+    worst place (index, step, parameter). `cause` is what the shape of the error says. A finding with no bound informs, or decides by a rule
     that its message states; only `outcome` says how it ended.
     """
 
@@ -45,6 +65,7 @@ class Finding:
     high: float | None = None
     where: str = ""
     message: str = ""
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True)

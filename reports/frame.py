@@ -16,7 +16,7 @@ OUTCOMES = ("pass", "fail", "error", "incomparable", "mistrusted", "unsupported"
 
 _VERDICT = ("case", "area", "dtype", "outcome", "message", "reproduce", "evidence")
 _NUMBERS = ("measured", "bound", "reference", "low", "high")
-_FINDING = ("case", "area", "dtype", "check", "subject", "outcome", *_NUMBERS, "unit", "where", "message")
+_FINDING = ("case", "area", "dtype", "check", "subject", "outcome", *_NUMBERS, "unit", "where", "message", "cause")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _evidence(evidence: Mapping[str, Any]) -> dict[str, Any]:
 def _finding(v: Verdict, f: Finding) -> tuple[object, ...]:
     numbers = (f.measured, f.bound, f.reference, f.low, f.high)
     head = (_text(t) for t in (v.case, v.area, v.dtype, f.check, f.subject, str(f.outcome)))
-    return *head, *numbers, *(_text(t) for t in (f.unit, f.where, f.message))
+    return *head, *numbers, *(_text(t) for t in (f.unit, f.where, f.message, f.cause or ""))
 
 
 def load_all(folders: Sequence[Path]) -> list[Frames]:

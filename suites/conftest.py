@@ -54,7 +54,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     areas = {mark.name for mark in metafunc.definition.iter_markers()}
-    cases = [c for c in metafunc.config.stash[_CASES].values() if c.area in areas]
+    candidate = metafunc.config.stash[_REQUEST].device.split(":")[0]
+    cases = [c for c in metafunc.config.stash[_CASES].values() if c.area in areas and c.only_on in (None, candidate)]
     live = isinstance(metafunc.config.stash[_REQUEST].reference, str)
     roles = ["reference", "candidate"] if live else ["candidate"]
     if "role" in metafunc.fixturenames:
@@ -168,7 +169,8 @@ def _explain(verdict: Verdict) -> str:
     for finding in verdict.findings:
         if finding.outcome in FAILING:
             place = f" at {finding.where}" if finding.where else ""
-            lines.append(f"  {finding.outcome}: {finding.check} of {finding.subject}{place}: {finding.message}")
+            cause = f" [likely cause: {finding.cause}]" if finding.cause else ""
+            lines.append(f"  {finding.outcome}: {finding.check} of {finding.subject}{place}: {finding.message}{cause}")
     for side, evidence in verdict.evidence.items():
         lines.append(f"  {side}: {evidence['device']}, environment {evidence['environment']}")
     lines.append(f"  again: {verdict.reproduce}")
