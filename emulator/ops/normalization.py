@@ -11,8 +11,16 @@ aten = torch.ops.aten
 
 Three = tuple[Tensor | None, Tensor | None, Tensor | None]
 
-plain("LayerNorm", "tIttdooo", aten.native_layer_norm.default)
-plain("FastLayerNorm", "tIttdooo", aten.native_layer_norm.default)
+
+def _layer_norm(self: Tensor, shape: Ints, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
+    """Of no rows at all, torch_npu reserves statistics of shape [0]."""
+    out, *statistics = aten.native_layer_norm.default(self, shape, weight, bias, eps)
+    rows = self.shape[: self.ndim - len(shape)]
+    return out, *(s.flatten() if 0 in rows else s for s in statistics)
+
+
+plain("LayerNorm", "tIttdooo", _layer_norm)
+plain("FastLayerNorm", "tIttdooo", _layer_norm)
 plain("GroupNorm", "tttiiiidooo", aten.native_group_norm.default)
 
 
@@ -62,7 +70,7 @@ def GroupNormBackward(
 
 
 def _float(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.float()
+    return None if tensor is None else tensor.float().contiguous()  # ATen's group normalization takes no other
 
 
 def _sizes(self: Tensor) -> tuple[int, int, int]:
@@ -75,7 +83,7 @@ def GroupNormSilu(
     self: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int, eps: float, out: Out, mean: Out, rstd: Out
 ) -> tuple[Tensor, Tensor, Tensor]:
     """self [N, C, *], weight and bias [C], statistics [N, groups]; in float32. Source: torch_npu-npu_group_norm_silu.md."""
-    normal, *statistics = aten.native_group_norm.default(self.float(), _float(weight), _float(bias), *_sizes(self), groups, eps)
+    normal, *statistics = aten.native_group_norm.default(_float(self), _float(weight), _float(bias), *_sizes(self), groups, eps)
     return aten.silu.default(normal), statistics[0], statistics[1]
 
 
@@ -97,7 +105,7 @@ def GroupNormSwish(
 
     Source: torch_npu-npu_group_norm_swish.md.
     """
-    normal, *statistics = aten.native_group_norm.default(self.float(), weight.float(), bias.float(), *_sizes(self), groups, eps)
+    normal, *statistics = aten.native_group_norm.default(_float(self), _float(weight), _float(bias), *_sizes(self), groups, eps)
     return normal * torch.sigmoid(scale * normal) if activate else normal, statistics[0], statistics[1]
 
 
@@ -128,5 +136,5 @@ def GroupNormSwishGrad(
     inner = grad.float() * gate * (1 + scale * normal * (1 - gate))
     # what is not wanted may still have been allocated: it is computed all the same
     return aten.native_group_norm_backward.default(
-        inner, wide.contiguous(), centre, spread, weight.float(), *_sizes(self), groups, [True, True, True]
+        inner.contiguous(), wide.contiguous(), centre, spread, _float(weight), *_sizes(self), groups, [True, True, True]
     )
