@@ -1,4 +1,4 @@
-"""What tox cannot say in its settings: it switches the emulator on, and prints the report's path last. Knows nothing of what runs.
+"""What tox cannot say in its settings: it switches the emulator on, and prints the report's path or the score last. Knows not what runs.
 
 `emulator = required` in an environment of tox.ini sets the variables of `python -m emulator env` for its commands, `tox exec` included;
 with `if-possible` a machine that cannot have it (another system, a real CANN) goes without, and says why.
@@ -39,7 +39,10 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
 
 @impl
 def tox_after_run_commands(tox_env: ToxEnv, exit_code: int, outcomes: list[Outcome]) -> None:
-    """Print the path when tox is done, if the demo has written the report."""
+    """Print the path when tox is done, if the demo has written the report, and the score, if the mutants were run."""
     report = tox_env.core["tox_root"] / "runs" / "demo" / "report.html"
     if tox_env.name == "demo" and report.exists():
         atexit.register(print, report)
+    scores = [line for outcome in outcomes for line in outcome.out.splitlines() if line.startswith("mutation: caught")]
+    if tox_env.name == "mutation" and scores:
+        atexit.register(print, scores[-1])

@@ -46,7 +46,10 @@ class Case:
     `golden`: also evaluate in float64 on the host, and judge against that; `golden_of` names a case with the same inputs whose
     golden serves. `fresh`: give it a process of its own (a clean
     peak-memory figure, no state of earlier cases). `vouched_by`: the id of the case whose verdict says that what is timed
-    here is right. `only_on` is the kind of device that can be a candidate for it ("npu": its own fused operators). `timeout` is in seconds, for set-up and all rounds together.
+    here is right. `only_on` is the kind of device that can be a candidate for it ("npu": its own fused operators).
+    `probed`: ask the candidate what `harness.probes` lists, and judge a doubtful error beside other accepted forms.
+    `wide`: one of the thousands that take an operator through its whole width; they can be left out by their mark.
+    `timeout` is in seconds, for set-up and all rounds together.
     """
 
     id: str
@@ -65,6 +68,8 @@ class Case:
     vouched_by: str | None = None
     listed_in: str | None = None
     only_on: str | None = None
+    probed: bool = False
+    wide: bool = False
 
     @property
     def module(self) -> str:

@@ -25,6 +25,8 @@ _DEFAULTS = {
     "GOMP_SPINCOUNT": "0",
     # tokenizers warns, and switches its threads off, if a library forks after they were used.
     "TOKENIZERS_PARALLELISM": "false",
+    # PyTorch's own samples come in the order of a set: it must be the same in every process.
+    "PYTHONHASHSEED": "0",
     # cuBLAS is deterministic only with a fixed workspace, which it reads once, when it starts.
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     # The same for collectives of Ascend NPUs.
@@ -77,6 +79,11 @@ def offline() -> bool:
 def emulated() -> bool:
     """Tell whether the stand-in for the CANN runtime is switched on: no NPU figure is then one of an NPU."""
     return os.environ.get("ASSAY_EMULATOR") == "1"
+
+
+def host_may_stand_in() -> bool:
+    """Tell whether an operator that an NPU lacks may be computed on the host, which then goes unseen but for a line in a log."""
+    return os.environ.get("TORCH_NPU_FALLBACK_CPU_DISABLE") != "1"
 
 
 def seeded_faults() -> str:

@@ -8,12 +8,16 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.layouts import LAYOUTS, lay_out
+
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
+ARITHMETIC = 2.0**-24  # the roundoff in which sums and functions are to be computed, of narrower dtypes too (PyTorch's opmath)
 _CHUNK = 1 << 18  # elements drawn at a time, so that the temporaries stay in cache
 
 
@@ -55,7 +59,7 @@ def draw_integers(seed: int, name: str, count: int, low: int, high: int) -> np.n
 
 def sha256_of(tensor: Tensor) -> str:
     """Return the SHA-256 of dtype, shape and little-endian bytes of a host tensor."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     digest = hashlib.sha256(f"{flat.dtype}{tuple(tensor.shape)}".encode())
     digest.update(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
     return digest.hexdigest()
@@ -65,29 +69,71 @@ class Inputs:
     """Everything a workload is given, bound to one case and one device.
 
     `dtype` is the dtype that the case asks for. `golden` is true when the same workload is evaluated in float64: every
-    floating tensor is first rounded as on the device and then widened, so both sides see the same numbers.
+    floating tensor is first rounded as on the device and then widened, so both sides see the same numbers. With `moved` (1, 2, ...)
+    each of them is then moved by one roundoff of the arithmetic, up or down at random. With a `rotation` the k-th operand lies in the
+    device's memory in the (k + rotation)-th of `harness.layouts.LAYOUTS`. `placed` holds each operand with its host values, for the probes.
     """
 
     def __init__(
-        self, seed: int, dtype: torch.dtype, place: Callable[[Tensor], Tensor], device: torch.device, golden: bool = False
+        self,
+        seed: int,
+        dtype: torch.dtype,
+        place: Callable[[Tensor], Tensor],
+        device: torch.device,
+        golden: bool = False,
+        fused: Callable[[str], Callable[..., Any] | None] | None = None,
+        moved: int = 0,
+        rotation: int | None = None,
     ) -> None:
         self.seed, self.dtype, self.device, self.golden = seed, dtype, device, golden
         self.digests: dict[str, str] = {}
+        self.placed: list[tuple[Tensor, Tensor]] = []
         self._place = place
+        self.rotation = rotation
+        self._fused, self._moved = fused, moved
 
     @property
     def compute_dtype(self) -> torch.dtype:
         """The dtype in which the arithmetic is to be done: float64 for the golden, the case's dtype otherwise."""
         return torch.float64 if self.golden else self.dtype
 
+    def fused(self, name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the device's own fused operator of that name, or `plain`, its definition, for the golden and on a device without any.
+
+        Raises NotImplementedError where the device has such operators but not this one.
+        """
+        own = None if self.golden or self._fused is None else self._fused(name)
+        return own or plain
+
     def given(self, name: str, tensor: Tensor) -> Tensor:
         """Hash a host tensor from elsewhere (text, masks) under `name` and return it on the device; floats widen for the golden."""
+        return self.given_all(name, [tensor])[0]
+
+    def told(self, name: str, text: str) -> None:
+        """Hash what is no tensor (arguments, in words) under `name`: two sides that were asked different things are not comparable."""
         if name in self.digests:
             raise ValueError(f"input {name!r} was given twice")
-        self.digests[name] = sha256_of(tensor)
-        if self.golden and tensor.is_floating_point():
-            tensor = tensor.double()
-        return self._place(tensor)
+        self.digests[name] = hashlib.sha256(text.encode()).hexdigest()
+
+    def given_all(self, name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Do as `given` does for many tensors under one name. What requires a gradient still does, as a leaf of its own."""
+        if name in self.digests:
+            raise ValueError(f"input {name!r} was given twice")
+        digests = [sha256_of(tensor) for tensor in tensors]
+        self.digests[name] = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        return [self._put(f"{name}/{i}", tensor) for i, tensor in enumerate(tensors)]
+
+    def _put(self, name: str, tensor: Tensor) -> Tensor:
+        wanted, host = tensor.requires_grad, tensor.detach()
+        if self.golden and (host.is_floating_point() or host.is_complex()):
+            host = host.to(torch.complex128 if host.is_complex() else torch.float64)
+        if self._moved and host.is_floating_point():
+            signs = draw_bits(self.seed, f"moved-{self._moved}:{name}", host.numel()) & np.uint64(1)
+            host = host * (1 + ARITHMETIC * (2.0 * torch.from_numpy(signs.astype(np.float64)).reshape(host.shape) - 1))
+        layout = "" if self.rotation is None else LAYOUTS[(len(self.placed) + self.rotation) % len(LAYOUTS)]
+        placed = lay_out(layout, host, self._place)
+        self.placed.append((placed, host))
+        return placed.requires_grad_() if wanted else placed
 
     def normal(self, name: str, shape: Sequence[int], scale: float = 1.0, mean: float = 0.0, dtype: torch.dtype | None = None) -> Tensor:
         """Draw `shape` values of the given mean and standard deviation, rounded once to `dtype` (default: the case's), on the device."""

@@ -17,13 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from harness import environment
 from harness.case import Case
 from harness.errors import AssayError
+from harness.manner import Manner
 from harness.recording import Recording, Status, write_recording
 
 _START_TIMEOUT = 180.0  # seconds; importing torch from a cold disk is slow
@@ -37,9 +38,10 @@ class Request:
     module: str
     case: str
     params: dict[str, Any]
+    seed: int
     folder: str
     environment: str
-    golden: bool
+    manner: str
 
 
 class WorkerDied(Exception):
@@ -167,23 +169,23 @@ def _pump(stream: IO[str], lines: "queue.Queue[str | None]") -> None:
     lines.put(None)
 
 
-def record_in(worker: Worker, case: Case, folder: Path, digest: str, golden: bool, progress: Callable[[int], None] | None = None) -> None:
+def record_in(worker: Worker, case: Case, folder: Path, digest: str, manner: Manner, progress: Callable[[int], None] | None = None) -> None:
     """Have `worker` record `case` below `folder`; what kills the worker is written as the status of the case."""
-    request = Request(case.module, case.id, dict(case.params), str(folder), digest, golden)
+    request = Request(case.module, case.id, dict(case.params), case.seed, str(folder), digest, manner)
     try:
         worker.run(request, case.timeout, progress)
     except WorkerDied as death:
-        blank = Recording(case.definition(), case.key(), case.area, worker.device, digest, death.status, death.message, golden)
+        blank = Recording(case.definition(), case.key(), case.area, worker.device, digest, death.status, death.message, manner.exact)
         write_recording(folder, blank, {})
 
 
-def find_case(module: str, case: str, params: dict[str, Any]) -> Case:
-    """Return the case `case` of an importable module's CASES, with parameters replaced. Raises AssayError."""
+def find_case(module: str, case: str, params: dict[str, Any], seed: int = 0) -> Case:
+    """Return the case `case` of an importable module's CASES, with parameters and seed replaced. Raises AssayError."""
     cases: tuple[Case, ...] = importlib.import_module(module).CASES
     found = next((c for c in cases if c.id == case), None)
     if found is None:
         raise AssayError(f"{module} has no case {case!r}")
-    return found.with_params(**params)
+    return replace(found.with_params(**params), seed=seed)
 
 
 def _serve(device_name: str, requests: IO[str], answers: IO[str]) -> None:
@@ -203,9 +205,9 @@ def _serve(device_name: str, requests: IO[str], answers: IO[str]) -> None:
     for line in requests:
         request = Request(**json.loads(line))
         try:
-            case = find_case(request.module, request.case, request.params)
+            case = find_case(request.module, request.case, request.params, request.seed)
             recording, arrays = measure(
-                case, device, environment=request.environment, golden=request.golden, progress=lambda n: answer(round=n)
+                case, device, environment=request.environment, manner=Manner(request.manner), progress=lambda n: answer(round=n)
             )
             write_recording(Path(request.folder), recording, arrays)
         except OSError as error:

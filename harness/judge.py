@@ -3,6 +3,7 @@
 Nothing is compared before it is proved to be comparable: same case definition, same inputs by SHA-256.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,16 @@ from harness.verdict import Finding, Outcome, Verdict, sum_up
 _SERIES = 4096  # longest output that travels with the verdict as a curve
 
 
-def judge(case: Case, candidate: Recording, reference: Recording | str, golden: Recording | None = None, reproduce: str = "") -> Verdict:
-    """Return the verdict. `reference` may be a sentence that says why there is no recording."""
+def judge(
+    case: Case, candidate: Recording, reference: Recording | str, golden: Recording | None = None, reproduce: str = "",
+    accepted: Sequence[Recording] = (), moved: Sequence[Recording] = (),
+) -> Verdict:  # fmt: skip
+    """Return the verdict. `reference` may be a sentence that says why there is no recording; for the last two see `Evidence`."""
     try:
         findings = _comparable(case, candidate, reference, golden)
         if not findings:
             assert isinstance(reference, Recording)
-            findings = _apply(case, Evidence(case, candidate, reference, golden))
+            findings = _apply(case, Evidence(case, candidate, reference, golden, accepted, moved))
     except AssayError as error:  # a tensors file that was altered or truncated
         findings = [Finding("recording", "tensors", Outcome.INCOMPARABLE, message=str(error))]
     outcome, message = sum_up(findings)

@@ -6,6 +6,7 @@ Every round is synchronized on every device; there is no path without it.
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import torch
 from torch import Tensor
 
 from harness.case import Case, Step
+from harness.chain import Chain
 from harness.devices import Device
+from harness.forms import form
 from harness.inputs import Inputs
+from harness.manner import Manner
+from harness.probes import altered, decoy, differences, laid_out, other_work
 from harness.recording import Recording, Status
 
 #: Runs a round so often (after so many that do not count) and returns the seconds of each that counts.
@@ -54,27 +59,44 @@ def measure(
     device: Device,
     *,
     environment: str = "",
-    golden: bool = False,
+    manner: Manner = Manner.PLAIN,
     stopwatch: Stopwatch | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Recording, dict[str, np.ndarray]]:
     """Return the recording, not yet written, and its arrays. Never raises for what the case does; the status says it.
 
-    `golden` evaluates in float64 on `device` (the CPU). `stopwatch` defaults to the device's own timer; `progress` is called
-    with the number of finished rounds.
+    In an exact `manner` it is evaluated in float64 on `device` (the CPU). `stopwatch` defaults to the device's own timer;
+    `progress` is called with the number of finished rounds.
     """
-    inputs = Inputs(case.seed, getattr(torch, case.dtype), device.place, device.torch_device, golden)
-    blank = Recording(case.definition(), case.key(), case.area, device.name, environment, Status.OK, golden=golden, inputs=inputs.digests)
+    inputs = _inputs(case, device, manner)
+    blank = Recording(
+        case.definition(), case.key(), case.area, device.name, environment, Status.OK, golden=manner.exact, inputs=inputs.digests
+    )
     try:
-        return _run(case, device, inputs, blank, stopwatch or device_stopwatch(device), progress)
+        with form(manner) if case.probed else nullcontext() as entered:
+            recording, arrays = _run(case, device, inputs, blank, stopwatch or device_stopwatch(device), progress, manner)
+        if isinstance(entered, Chain):
+            recording = replace(recording, details={**recording.details, "chain": entered.longest})
+        return recording, arrays
     except Exception as error:  # the one broad except of the house: whatever a case does becomes its status
         return replace(blank, status=_status(device, error), message=_one_line(error)), {}
     finally:
         device.empty_cache()
 
 
+def _inputs(case: Case, device: Device, manner: Manner, rotation: int | None = None) -> Inputs:
+    dtype = getattr(torch, case.dtype)
+    return Inputs(case.seed, dtype, device.place, device.torch_device, manner.exact, device.fused, moved=manner.moved, rotation=rotation)
+
+
 def _run(
-    case: Case, device: Device, inputs: Inputs, blank: Recording, stopwatch: Stopwatch, progress: Callable[[int], None] | None
+    case: Case,
+    device: Device,
+    inputs: Inputs,
+    blank: Recording,
+    stopwatch: Stopwatch,
+    progress: Callable[[int], None] | None,
+    manner: Manner,
 ) -> tuple[Recording, dict[str, np.ndarray]]:
     device.deterministic(True)
     device.seed(case.seed)
@@ -82,14 +104,40 @@ def _run(
     step = case.workload(inputs, **case.params)
     device.synchronize()
     setup = time.perf_counter() - begun
+    probed = manner is Manner.PROBED and case.probed
+    misled = decoy(step, inputs, device) if probed else {}
+    device.seed(case.seed)
     device.reset_peak_memory()
     kept = _Kept(step, progress)
     seconds = stopwatch(kept.round, case.rounds, 0 if inputs.golden else case.warmup)
     memory = device.memory().to_json()
     arrays, dtypes = _to_arrays(device, kept.outputs())
     details = dict(step.details()) if step.details else {}
+    if case.probed and not manner.exact:
+        details["altered"] = altered(inputs, device)
+    if probed:
+        again, details["probes"] = _probe(case, device, step, misled, arrays, len(inputs.placed))
+        dtypes |= {name: dtypes[name.partition("@")[0]] for name in again}
+        arrays |= again
     recording = replace(blank, seconds=tuple(seconds), setup_seconds=setup, work=step.work, unit=step.unit)
     return replace(recording, memory=memory, details=details, dtypes=dtypes, series=step.series), arrays
+
+
+def _probe(
+    case: Case, device: Device, step: Step, misled: Mapping[str, Tensor], arrays: dict[str, np.ndarray], operands: int
+) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    """Ask the questions that follow the recorded round; return outputs in other layouts, and what was found."""
+
+    def host(outputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        return _to_arrays(device, outputs)[0]
+
+    first = {name: array for name, array in arrays.items() if name not in step.series}
+    before = host(misled)
+    stale = [name for name in before if name in first and not differences({name: first[name]}, before)]
+    other_work(device)
+    unsteady = differences(first, host(step.call())) if step.finish is None else {}
+    again, layouts = laid_out(case, lambda rotation: _inputs(case, device, Manner.PLAIN, rotation), host, first, operands)
+    return again, {"stale": stale, "unsteady": unsteady, "layouts": layouts}
 
 
 def device_stopwatch(device: Device) -> Stopwatch:

@@ -6,6 +6,7 @@ from harness.case import Case
 from harness.devices import Device
 from harness.environment import describe
 from harness.isolate import Worker, record_in
+from harness.manner import Manner
 from harness.measure import Stopwatch, measure
 from harness.recording import Recording, Status
 from harness.run import Run
@@ -14,11 +15,18 @@ _FINISHED = (Status.OK, Status.UNSUPPORTED)
 
 
 class Recorder:
-    """Fills one Run on one device. With `golden`, cases are evaluated in float64."""
+    """Fills one Run on one device, every case in one manner. Recorders of one device may share a worker process."""
 
-    def __init__(self, run: Run, device: str, golden: bool = False, progress: Callable[[Case, int], None] | None = None) -> None:
-        self.run, self.device, self._golden, self._progress = run, device, golden, progress
-        self._worker = Worker(device, run.folder / "worker.log")
+    def __init__(
+        self,
+        run: Run,
+        device: str,
+        manner: Manner = Manner.PLAIN,
+        progress: Callable[[Case, int], None] | None = None,
+        worker: Worker | None = None,
+    ) -> None:
+        self.run, self.device, self.manner, self._progress = run, device, manner, progress
+        self.worker = worker or Worker(device, run.folder / "worker.log")
 
     def finished(self, case: Case) -> Recording | None:
         """Return a finished recording of just this case and definition, if the run holds one. Raises AssayError if it is broken."""
@@ -30,15 +38,15 @@ class Recorder:
         if done := self.finished(case):
             return done
         if case.fresh:
-            self._worker.stop()
-        digest = self.run.add_environment(self._worker.environment())
+            self.worker.stop()
+        digest = self.run.add_environment(self.worker.environment())
         progress = self._progress
         record_in(
-            self._worker, case, self.run.folder / "recordings", digest, self._golden,
+            self.worker, case, self.run.folder / "recordings", digest, self.manner,
             (lambda rounds: progress(case, rounds)) if progress else None,
         )  # fmt: skip
         if case.fresh:
-            self._worker.stop()
+            self.worker.stop()
         recording = self.run.recording(case.id)
         assert recording is not None
         return recording
@@ -53,4 +61,4 @@ class Recorder:
 
     def close(self) -> None:
         """Stop the worker."""
-        self._worker.stop()
+        self.worker.stop()

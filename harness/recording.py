@@ -171,13 +171,22 @@ def write_recording(parent: Path, recording: Recording, tensors: Mapping[str, np
             document["tensors_sha256"] = _sha256_file(partial / "tensors.safetensors")
         write_json(partial / "recording.json", {"format": FORMAT, **document}, sealed=True)
         final = parent / slug(recording.case)
-        if final.exists():
-            shutil.rmtree(final)
-        partial.replace(final)
+        _replace(partial, final)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return read_recording(final)
+
+
+def _replace(partial: Path, final: Path) -> None:
+    """Move a folder to where it belongs. If another process has done so meanwhile, its recording is as good."""
+    shutil.rmtree(final, ignore_errors=True)
+    try:
+        partial.replace(final)
+    except OSError:
+        if not (final / "recording.json").exists():
+            raise
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_recording(folder: Path) -> Recording:

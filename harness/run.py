@@ -1,6 +1,6 @@
 """A Run: a folder of recordings and verdicts that another machine can judge against. Knows no device, no suite, and not torch.
 
-run.json                    format, when, by what; label; environments by digest; comparison
+run.json                    format, when, by what; label; environments by digest; comparison; waivers; mutation score
 recordings/<slug>/          one folder a case (see recording.py)
 verdicts/<slug>.json        one file a judged case
 reference/  golden/         nested Runs: the live reference device and the float64 evaluation, where they were made
@@ -9,11 +9,12 @@ reference/  golden/         nested Runs: the live reference device and the float
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from harness.errors import AssayError
 from harness.recording import FORMAT, Recording, read_json, read_recording, slug, write_json, write_recording
@@ -29,16 +30,18 @@ class Run:
     @classmethod
     def create(cls, folder: Path, device: str, resume: bool = False) -> "Run":
         """Make or, with `resume`, reopen a Run. Raises AssayError when the folder already holds a Run and `resume` is off."""
-        if (folder / "run.json").exists():
-            if not resume:
-                raise AssayError(f"{folder}: already holds a run; add --resume to go on with it, or name another folder")
-            run = cls.open(folder)
-            if run.manifest["device"] != device:
-                raise AssayError(f"{folder}: was made on {run.manifest['device']}, not {device}; name another folder")
-            return run
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         run = cls(folder, {"format": FORMAT, "created": created, "device": device, "environments": {}, "comparison": {}})
-        run._save()
+        folder.mkdir(parents=True, exist_ok=True)
+        with run._alone():
+            if not (folder / "run.json").exists():
+                write_json(folder / "run.json", run.manifest)
+                return run
+        if not resume:
+            raise AssayError(f"{folder}: already holds a run; add --resume to go on with it, or name another folder")
+        run = cls.open(folder)
+        if run.manifest["device"] != device:
+            raise AssayError(f"{folder}: was made on {run.manifest['device']}, not {device}; name another folder")
         return run
 
     @classmethod
@@ -48,8 +51,17 @@ class Run:
             raise AssayError(f"{folder}: no such folder; give a Run folder made with --run")
         return cls(folder, read_json(folder / "run.json"))
 
-    def _save(self) -> None:
-        write_json(self.folder / "run.json", self.manifest)
+    def _alone(self) -> FileLock:
+        """Return what keeps other processes from changing the manifest meanwhile: several may fill one Run."""
+        return FileLock(self.folder / ".lock")
+
+    def _describe(self, part: str, value: Any) -> None:
+        """Replace a part of the manifest, and keep what other processes have written to the rest."""
+        if self.manifest.get(part) == value:
+            return
+        with self._alone():
+            self.manifest = {**read_json(self.folder / "run.json"), part: value}
+            write_json(self.folder / "run.json", self.manifest)
 
     def nested(self, name: str, device: str) -> "Run":
         """Make or reopen the Run `name` (`reference` or `golden`) inside this one."""
@@ -59,15 +71,25 @@ class Run:
         """Store an environment once, and return its digest."""
         digest = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:16]
         if digest not in self.manifest["environments"]:
-            self.manifest["environments"][digest] = dict(environment)
-            self._save()
+            with self._alone():
+                self.manifest = read_json(self.folder / "run.json")
+                self.manifest["environments"][digest] = dict(environment)
+                write_json(self.folder / "run.json", self.manifest)
         return digest
 
     def describe_comparison(self, comparison: Mapping[str, Any]) -> None:
         """Store what was compared with what: reports read this."""
-        if self.manifest["comparison"] != comparison:
-            self.manifest["comparison"] = dict(comparison)
-            self._save()
+        self._describe("comparison", dict(comparison))
+
+    def describe_waivers(self, waivers: Sequence[Mapping[str, Any]]) -> None:
+        """Store the signed known differences that the verdicts went by: reports read this."""
+        if waivers or self.manifest.get("waivers"):
+            self._describe("waivers", [dict(waiver) for waiver in waivers])
+
+    def describe_mutation(self, score: Mapping[str, Any]) -> None:
+        """Store what the suite was last measured to catch of seeded faults: reports read this."""
+        if score or self.manifest.get("mutation"):
+            self._describe("mutation", dict(score))
 
     def recording(self, case: str) -> Recording | None:
         """Return the recording of a case, or None. Raises AssayError when it is broken or altered."""

@@ -15,6 +15,8 @@ class Outcome(StrEnum):
     ERROR = "error"  # an exception, crash, time-out or lack of memory
     INCOMPARABLE = "incomparable"  # the two sides did not do the same thing, or one is missing
     MISTRUSTED = "mistrusted"  # it agreed, but could not have disagreed
+    WAIVED = "waived"  # it fails, and somebody signed for just that, with a reason and until a date; never a pass
+    FIXED = "fixed"  # somebody signed that it fails, and it does not any more
 
 
 class Cause(StrEnum):
@@ -38,10 +40,12 @@ class Cause(StrEnum):
 
 
 # A verdict is as bad as its worst finding, in this order.
-_SEVERITY = (Outcome.PASS, Outcome.UNSUPPORTED, Outcome.MISTRUSTED, Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.ERROR)
+_SEVERITY = (
+    Outcome.PASS, Outcome.UNSUPPORTED, Outcome.WAIVED, Outcome.FIXED, Outcome.MISTRUSTED, Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.ERROR,
+)  # fmt: skip
 
-#: Outcomes with which a conformance run fails. `unsupported` does not: it is listed apart, and never counted as a pass.
-FAILING = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.INCOMPARABLE, Outcome.MISTRUSTED})
+#: Outcomes with which a conformance run fails. `unsupported` and `waived` do not: they are listed apart, and never counted as a pass.
+FAILING = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.INCOMPARABLE, Outcome.MISTRUSTED, Outcome.FIXED})
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Finding:
     one. `low` and `high` bound `measured` with 95 % confidence where a statistic is behind it. `where` locates the
     worst place (index, step, parameter). `cause` is what the shape of the error says. A finding with no bound informs, or decides by a rule
     that its message states; only `outcome` says how it ended.
+    Where what was found is no number, `answer` has it in few words, and `reference_answer` the reference device's.
     """
 
     check: str
@@ -66,6 +71,8 @@ class Finding:
     where: str = ""
     message: str = ""
     cause: Cause | None = None
+    answer: str = ""
+    reference_answer: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,14 @@ class Verdict:
         return asdict(self)
 
 
+#: How the subject of a finding begins that only tells what somebody else's rule would have said: it never decides.
+WOULD_SAY = "would say: "
+
+
 def sum_up(findings: Iterable[Finding]) -> tuple[Outcome, str]:
-    """Return the outcome of the worst finding, and one line about it. No finding at all is `mistrusted`."""
-    worst = max(findings, key=lambda f: _SEVERITY.index(f.outcome), default=None)
+    """Return the outcome of the worst finding, and one line about it. No finding of our own at all is `mistrusted`."""
+    own = (finding for finding in findings if not finding.subject.startswith(WOULD_SAY))
+    worst = max(own, key=lambda f: _SEVERITY.index(f.outcome), default=None)
     if worst is None:
         return Outcome.MISTRUSTED, "no check applied to any output"
     return worst.outcome, "" if worst.outcome is Outcome.PASS else f"{worst.check} of {worst.subject}: {worst.message}"

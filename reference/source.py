@@ -1,5 +1,6 @@
 """Where expected recordings come from: `Live` device, `Recorded` run, `Golden` in float64. Knows no check and no suite."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from harness.case import Case
 from harness.recorder import Recorder
 from harness.recording import Recording, Status
 from harness.run import Run
+from reference.cache import Goldens
 
 
 class Reference(Protocol):
@@ -40,17 +42,23 @@ class Recorded:
 
 
 class Golden:
-    """The float64 evaluation of a case on the host; one that came with a recorded reference is used if its inputs are the same."""
+    """The float64 evaluation of a case on the host; one that was shipped with a recorded reference, or kept, serves for the same inputs."""
 
-    def __init__(self, recorder: Recorder, shipped: Path | None = None) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, shipped: Path | None = None, kept: Goldens | None = None) -> None:
+        self._recorder, self._kept = recorder, kept
         self._shipped = Run.open(shipped) if shipped and shipped.is_dir() else None
 
-    def expected(self, case: Case, inputs: object = None) -> Recording | None:
+    def expected(self, case: Case, inputs: Mapping[str, str]) -> Recording | None:
         """Return the golden recording of a case, or None for a case without. `inputs` are the digests it must have been made from."""
         if not case.golden:
             return None
         shipped = self._shipped.recording(case.id) if self._shipped else None
         if shipped and shipped.status is Status.OK and shipped.inputs == inputs:
             return shipped
-        return self._recorder.record(case)
+        if self._kept is None or not case.probed or self._recorder.finished(case):
+            return self._recorder.record(case)
+        if found := self._kept.find(case, inputs, self._recorder.run.folder):
+            return found
+        golden = self._recorder.record(case)
+        self._kept.keep(case, golden)
+        return golden

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,37 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell that is a web address; made by `of`."""
+
+    url: str
+
+    @classmethod
+    def of(cls, url: str) -> "str | Link":
+        """Return a link where `url` is a plain http or https address, and the text as it is otherwise: a Run may come from anybody."""
+        try:
+            parts = urlsplit(url)
+            plain = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        except ValueError:
+            return url
+        return cls(url) if plain and url.isprintable() and " " not in url else url
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A cell whose text must stand out: `kind` is an outcome, or "unlike": it differs from the cell beside it."""
+
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A table with a caption; columns named in `numeric` are set flush right."""
 
     caption: str
     head: Sequence[str]
-    rows: Sequence[Sequence[str | Mark]]
+    rows: Sequence[Sequence[str | Mark | Link | Noted]]
     numeric: Sequence[str] = ()
 
 

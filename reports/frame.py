@@ -1,7 +1,7 @@
 """Runs as tidy pandas frames: one row a verdict, one row a finding. Knows no section and no HTML."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,25 @@ import pandas as pd
 from harness.errors import AssayError
 from harness.run import Run
 from harness.verdict import FAILING, Finding, Verdict
+from reports import localised
+from reports.localised import Localised
 
 AREAS = ("operators", "post_training", "inference", "accuracy", "performance")
-OUTCOMES = ("pass", "fail", "error", "incomparable", "mistrusted", "unsupported")
+OUTCOMES = ("pass", "fail", "error", "incomparable", "mistrusted", "fixed", "waived", "unsupported")
 
 _VERDICT = ("case", "area", "dtype", "outcome", "message", "reproduce", "evidence")
 _NUMBERS = ("measured", "bound", "reference", "low", "high")
-_FINDING = ("case", "area", "dtype", "check", "subject", "outcome", *_NUMBERS, "unit", "where", "message", "cause")
+_TEXTS = ("unit", "where", "message", "cause", "answer", "reference_answer")
+_FINDING = ("case", "area", "dtype", "check", "subject", "outcome", *_NUMBERS, *_TEXTS)
 
 
 @dataclass(frozen=True)
 class Frames:
-    """One Run, ready to be reported: `verdicts` has a row a case, `findings` a row a finding, `comparison` what was compared."""
+    """One Run, ready to be reported: `verdicts` has a row a case, `findings` a row a finding, `comparison` what was compared.
+
+    `waivers` are the known differences that somebody signed, each with its `state` and, where it is inactive, `why`, all as text.
+    `localised` has what was found of a case's operators, by case. `mutation` is the score that the suite was last measured to have.
+    """
 
     name: str
     created: str
@@ -29,6 +36,9 @@ class Frames:
     environments: dict[str, Any]
     verdicts: pd.DataFrame
     findings: pd.DataFrame
+    waivers: Sequence[Mapping[str, str]] = ()
+    localised: Mapping[str, Localised] = field(default_factory=dict)
+    mutation: Mapping[str, Any] = field(default_factory=dict)
 
     def area(self, *areas: str) -> pd.DataFrame:
         """Return the verdicts of some areas."""
@@ -66,7 +76,10 @@ def load(folder: Path) -> Frames:
     if (manifest["comparison"] or {}).get("emulated"):
         table = table[table["check"] != "throughput"]  # a time on a stand-in is nobody's performance
     about = (folder.resolve().name, manifest["created"], manifest["comparison"], manifest["environments"])
-    return Frames(*about, frame, table.astype(dict.fromkeys(_NUMBERS, float)))
+    waivers = [{name: _text(str(value)) for name, value in waiver.items()} for waiver in manifest.get("waivers", ())]
+    return Frames(
+        *about, frame, table.astype(dict.fromkeys(_NUMBERS, float)), waivers, localised.load(folder), manifest.get("mutation", {})
+    )
 
 
 def _row(v: Verdict) -> tuple[object, ...]:
@@ -90,7 +103,7 @@ def _evidence(evidence: Mapping[str, Any]) -> dict[str, Any]:
 def _finding(v: Verdict, f: Finding) -> tuple[object, ...]:
     numbers = (f.measured, f.bound, f.reference, f.low, f.high)
     head = (_text(t) for t in (v.case, v.area, v.dtype, f.check, f.subject, str(f.outcome)))
-    return *head, *numbers, *(_text(t) for t in (f.unit, f.where, f.message, f.cause or ""))
+    return *head, *numbers, *(_text(t) for t in (f.unit, f.where, f.message, f.cause or "", f.answer, f.reference_answer))
 
 
 def load_all(folders: Sequence[Path]) -> list[Frames]:

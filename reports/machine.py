@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from harness.verdict import FAILING
 from reports.frame import Frames, records
 
+_SKIPPED = ("unsupported", "waived")
+
 
 def as_json(runs: Sequence[Frames]) -> str:
     """Return strict JSON: per run what was compared, and every verdict with its findings; numbers that are not finite are null."""
@@ -20,6 +22,7 @@ def as_json(runs: Sequence[Frames]) -> str:
         documents.append(
             {
                 "run": frames.name, "created": frames.created, "comparison": frames.comparison,
+                "waivers": [dict(waiver) for waiver in frames.waivers],
                 "verdicts": [{**verdict, "findings": findings.get(verdict["case"], [])} for verdict in verdicts],
             }
         )  # fmt: skip
@@ -31,11 +34,12 @@ def _finite(value: object) -> object:
 
 
 def as_junit(runs: Sequence[Frames]) -> str:
-    """Return JUnit XML: a suite a run, a test case a verdict; `unsupported` is skipped, whatever fails a run is a failure."""
+    """Return JUnit XML: a suite a run, a test case a verdict; `unsupported` and `waived` are skipped, whatever fails a run is a failure."""
     root = ElementTree.Element("testsuites")
     for frames in runs:
         failing, outcomes = {str(o) for o in FAILING}, frames.verdicts["outcome"]
-        counts = {"tests": len(outcomes), "failures": int(outcomes.isin(failing).sum()), "skipped": int((outcomes == "unsupported").sum())}
+        skipped = int(outcomes.isin(_SKIPPED).sum())
+        counts = {"tests": len(outcomes), "failures": int(outcomes.isin(failing).sum()), "skipped": skipped}
         suite = ElementTree.SubElement(root, "testsuite", {"name": frames.name} | {k: str(v) for k, v in counts.items()})
         for row in records(frames.verdicts):
             test = ElementTree.SubElement(suite, "testcase", {"classname": str(row.area), "name": _clean(row.case)})
@@ -43,8 +47,8 @@ def as_junit(runs: Sequence[Frames]) -> str:
                 ElementTree.SubElement(test, "failure", {"type": str(row.outcome), "message": _clean(row.message)}).text = _clean(
                     row.reproduce
                 )
-            elif row.outcome == "unsupported":
-                ElementTree.SubElement(test, "skipped", {"message": _clean(row.message)})
+            elif row.outcome in _SKIPPED:
+                ElementTree.SubElement(test, "skipped", {"type": str(row.outcome), "message": _clean(row.message)})
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
 
 

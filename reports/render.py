@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.blocks import Mark, Table
+from reports.blocks import Link, Mark, Noted, Table
 from reports.frame import OUTCOMES, Frames
 from reports.sections import all_sections
 from reports.words import device
@@ -22,6 +22,8 @@ def page(runs: Sequence[Frames]) -> str:
     templates.filters["kind"] = lambda block: type(block).__name__.lower()
     templates.filters["drawing"] = lambda figure: Markup(figure.svg)
     templates.tests["mark"] = lambda cell: isinstance(cell, Mark)
+    templates.tests["noted"] = lambda cell: isinstance(cell, Noted)
+    templates.tests["link"] = lambda cell: isinstance(cell, Link)
     sections = [(section.TITLE, section.render) for section in all_sections()]
     parts = [(frames, [(title, blocks) for title, render in sections if (blocks := render(frames))]) for frames in runs]
     beside = _side_by_side(runs) if len(runs) > 1 else None

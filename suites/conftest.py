@@ -1,19 +1,24 @@
 """Options, parametrization and outcomes: where the suites meet pytest. Knows no workload."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from harness.case import Case
 from harness.errors import AssayError
 from harness.verdict import FAILING, Outcome, Verdict
+from reference.waiver import Waiver, load
+from reference.waiving import told
+from suites import parallel, standard
 from suites.catalogue import all_cases, choose
+from suites.localise import explained
 from suites.session import Request, Session, parse
 
 _CASES = pytest.StashKey[dict[str, Case]]()
 _REQUEST = pytest.StashKey[Request]()
 _SESSION = pytest.StashKey[Session]()
+_WAIVERS = pytest.StashKey[Sequence[Waiver]]()
 _OUTCOMES = pytest.StashKey[Counter[Outcome]]()
 
 
@@ -27,7 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--model", metavar="ID|FOLDER", default="default", help="hub id or local folder with safetensors weights (default: embedded)"
     )
+    group.addoption(
+        "--waivers", metavar="FOLDER", help="known differences that somebody signed, a TOML file a kind of device (default: Assay's own)"
+    )
+    group.addoption(
+        "--standard", metavar="HOW", default="quick",
+        help="how much of the CANN standard's cases: quick, full, or figures such as count=100,seeds=200,repeats=50 (default: quick)",
+    )  # fmt: skip
     group.addoption("--case", metavar="ID", action="append", default=[], help="run only this case (may be repeated)")
+    group.addoption("--localise", action="store_true", help="after a failing case, find the first operator that is off by itself")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,8 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption
     try:
         cases = {name: case.with_params(model=option("--model")) for name, case in all_cases().items()}
+        cases = standard.apply(cases, option("--standard"))
         config.stash[_CASES] = choose(cases, option("--case"))
-        config.stash[_REQUEST] = parse(option("--device"), option("--reference"), option("--run"), option("--resume"), option("--model"))
+        asked = (option(f"--{name}") for name in ("device", "reference", "run", "resume", "model", "waivers"))
+        config.stash[_REQUEST] = parallel.share(config, parse(*asked))
+        config.stash[_WAIVERS] = load(config.stash[_REQUEST].waivers, cases)
         resolve(option("--model"))
     except AssayError as error:
         raise pytest.UsageError(str(error)) from None
@@ -62,20 +78,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         parameters = [pytest.param(c, role, id=f"{c.id}-{role}") for c in cases for role in roles]
         metafunc.parametrize(("case", "role"), parameters)
     else:
-        metafunc.parametrize("case", [pytest.param(c, id=c.id) for c in cases])
+        metafunc.parametrize("case", [pytest.param(c, id=c.id, marks=[pytest.mark.wide] if c.wide else []) for c in cases])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep of an item's area marks only its own case's, so that `-m inference` selects inference; drop tests left without a case."""
     kept = []
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         case = parameters.get("case")
         if isinstance(case, Case):
-            item.own_markers = [m for m in item.own_markers if m.name == case.area or m.name == "parametrize"]
+            item.own_markers = [m for m in item.own_markers if m.name in (case.area, "parametrize", "wide")]
         if isinstance(case, Case) or "case" not in parameters:
             kept.append(item)
-    items[:] = kept
+    items[:] = parallel.without_timing(config, kept)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -84,7 +100,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if config.option.collectonly or not session.items:
         return
     try:
-        config.stash[_SESSION] = Session(config.stash[_REQUEST], all_cases(), _progress(config))
+        config.stash[_SESSION] = Session(config.stash[_REQUEST], all_cases(), _progress(config), config.stash[_WAIVERS])
     except (AssayError, OSError) as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -97,10 +113,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was compared with what, how it ended, and how to get the report."""
-    if _SESSION not in config.stash:
+    run, outcomes = config.stash[_SESSION].run if _SESSION in config.stash else None, config.stash.get(_OUTCOMES, Counter())
+    if parallel.controls(config):
+        run, outcomes = parallel.gathered(config.stash[_REQUEST])
+    if run is None:
         return
-    session = config.stash[_SESSION]
-    comparison = session.run.manifest["comparison"]
+    comparison = run.manifest["comparison"]
     write = terminalreporter.write_line
     terminalreporter.section("assay")
     if comparison:
@@ -113,9 +131,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             for side in (comparison["candidate"], comparison["reference"]):
                 if faults := side.get("versions", {}).get("seeded_faults"):
                     write(f"SEEDED FAULTS on {side['name']}: {faults}")
-    write("verdicts: " + (", ".join(f"{n} {outcome}" for outcome, n in sorted(config.stash[_OUTCOMES].items())) or "none"))
-    write(f"run: {session.run.folder}")
-    write(f"report: python -m reports {session.run.folder} -o report.html")
+    write("verdicts: " + (", ".join(f"{n} {outcome}" for outcome, n in sorted(outcomes.items())) or "none"))
+    for line in (*told(run.manifest.get("waivers", [])), *parallel.told(config)):
+        write(line)
+    write(f"run: {run.folder}")
+    write(f"report: python -m reports {run.folder} -o report.html")
 
 
 def _progress(config: pytest.Config) -> Callable[[Case, int], None] | None:
@@ -145,8 +165,10 @@ def settle(pytestconfig: pytest.Config) -> Callable[[Verdict], None]:
         pytestconfig.stash[_OUTCOMES][verdict.outcome] += 1
         if verdict.outcome is Outcome.UNSUPPORTED:
             pytest.skip(f"unsupported: {verdict.message}")
+        if verdict.outcome is Outcome.WAIVED:
+            pytest.xfail(f"waived: {verdict.message}")
         if verdict.outcome in FAILING:
-            pytest.fail(_explain(verdict), pytrace=False)
+            pytest.fail("\n".join([_explain(verdict), *_localised(pytestconfig, verdict)]), pytrace=False)
 
     return apply
 
@@ -162,6 +184,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         place = error.filename or pyfuncitem.config.stash[_REQUEST].run
         text = f"assay: {place}: {error.strerror}; what is finished is kept: make room and go on with --resume"
         pytest.exit(text, returncode=pytest.ExitCode.INTERNAL_ERROR)
+
+
+def _localised(config: pytest.Config, verdict: Verdict) -> list[str]:
+    if not config.getoption("--localise"):
+        return []
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    show = (lambda text: reporter.rewrite(f"{text[:120]} ", erase=True)) if reporter is not None and reporter.isatty else None
+    return explained(verdict, config.stash[_CASES][verdict.case], config.stash[_REQUEST], show)
 
 
 def _explain(verdict: Verdict) -> str:

@@ -2,37 +2,48 @@
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import harness
+from harness.appeal import Sources, appeal, may_appeal
 from harness.case import Case
 from harness.devices import open_device
 from harness.errors import AssayError
+from harness.isolate import Worker
 from harness.judge import judge
+from harness.manner import Manner
 from harness.recorder import Recorder
 from harness.recording import Recording
 from harness.run import Run
 from harness.verdict import FAILING, Finding, Outcome, Verdict
+from reference import mutation, oracles
+from reference.cache import Goldens
 from reference.source import Golden, Live, Recorded, Reference
+from reference.waiver import PACKAGED, Waiver
+from reference.waiving import apply, stated
+from suites import assets, standard, workloads
 
 Progress = Callable[[Case, int], None]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asked for, checked. `reference` is a device name or the folder of a Run."""
+    """What the command line asked for, checked. `reference` is a device name or the folder of a Run, `waivers` a folder of TOML files."""
 
     device: str
     reference: str | Path
     run: Path
     resume: bool
     model: str
+    waivers: Path = PACKAGED
+    process: str = ""  # its name, where several fill one Run
 
 
-def parse(device: str | None, reference: str, run: str | None, resume: bool, model: str) -> Request:
+def parse(device: str | None, reference: str, run: str | None, resume: bool, model: str, waivers: str | None = None) -> Request:
     """Check the options before anything runs. Raises AssayError: no such device, folder, or a Run of another format."""
     name = open_device(device).name
     source: str | Path
@@ -45,27 +56,43 @@ def parse(device: str | None, reference: str, run: str | None, resume: bool, mod
     folder = Path(run) if run else Path("runs") / f"{stamp}-{name.replace(':', '')}"
     if isinstance(source, Path) and folder.resolve() == source.resolve():
         raise AssayError(f"{folder}: is both --run and --reference; name another folder for --run")
-    return Request(name, source, folder, resume, model)
+    return Request(name, source, folder, resume, model, Path(waivers) if waivers else PACKAGED)
 
 
 class Session:
-    """Records, judges and stores; one object for a whole pytest session."""
+    """Records, judges and stores; one object for a whole pytest session. `today` decides which waivers have expired (default: UTC's)."""
 
-    def __init__(self, request: Request, cases: Mapping[str, Case], progress: Progress | None = None) -> None:
+    def __init__(
+        self, request: Request, cases: Mapping[str, Case], progress: Progress | None = None,
+        waivers: Sequence[Waiver] = (), today: datetime.date | None = None,
+    ) -> None:  # fmt: skip
         self.request, self._cases = request, cases
-        self.run = Run.create(request.run, request.device, request.resume)
-        self.candidate = Recorder(self.run, request.device, progress=progress)
-        self._golden_recorder = Recorder(self.run.nested("golden", "cpu"), "cpu", golden=True, progress=progress)
+        self._waivers = [w for w in waivers if w.concerns in (request.device, request.device.partition(":")[0])]
+        self._today = today or datetime.datetime.now(datetime.UTC).date()
+        self.run = Run.create(request.run, request.device, request.resume or bool(request.process))
+        self.run.describe_mutation(mutation.stored())
+        self.candidate = Recorder(self.run, request.device, Manner.PROBED, progress, self._worker(request.device, "candidate"))
+        self._golden_recorder = Recorder(self.run.nested("golden", "cpu"), "cpu", Manner.GOLDEN, progress, self._worker("cpu", "golden"))
+        kept = Goldens.of_user(tuple(Path(package.__path__[0]) for package in (harness, oracles, workloads, assets)))
+        kept.tidy()
         self.live: Recorder | None = None
         self._reference: Reference
         if isinstance(request.reference, Path):
             recorded = Run.open(request.reference)
             self._reference_run, self._reference = recorded, Recorded(recorded)
-            self._golden = Golden(self._golden_recorder, request.reference / "golden")
+            self._golden = Golden(self._golden_recorder, request.reference / "golden", kept)
         else:
-            self.live = Recorder(self.run.nested("reference", request.reference), request.reference, progress=progress)
+            self.live = self._live(request.reference, progress)
             self._reference_run, self._reference = self.live.run, Live(self.live)
-            self._golden = Golden(self._golden_recorder)
+            self._golden = Golden(self._golden_recorder, kept=kept)
+
+    def _worker(self, device: str, role: str) -> Worker:
+        return Worker(device, self.run.folder / "logs" / f"{role}{self.request.process}.log")
+
+    def _live(self, device: str, progress: Progress | None) -> Recorder:
+        """Return the recorder of a reference in this machine; on the CPU it shares the golden's process, which saves a start."""
+        worker = self._golden_recorder.worker if device == "cpu" else self._worker(device, "reference")
+        return Recorder(self.run.nested("reference", device), device, progress=progress, worker=worker)
 
     def verdict(self, case: Case) -> Verdict:
         """Record the case on the candidate unless that is done, judge it, store the verdict and return it."""
@@ -77,11 +104,38 @@ class Session:
         source = replace(self._cases[case.golden_of], params=case.params) if case.golden_of else case
         golden = self._golden.expected(source, candidate.inputs)
         verdict = judge(case, candidate, reference, golden, self._reproduce(case))
+        if may_appeal(case, verdict):
+            assert isinstance(reference, Recording)
+            verdict = appeal(case, verdict, candidate, reference, golden, self._sources())
         if case.vouched_by:
             verdict = _vouched(verdict, case.vouched_by, self.run.verdict(case.vouched_by))
+        comparison = self._comparison()
+        verdict = self._waive(verdict, candidate, conclusive=not comparison["self_comparison"])
         self.run.write_verdict(verdict)
-        self.run.describe_comparison(self._comparison())
+        self.run.describe_comparison(comparison)
         return verdict
+
+    def _sources(self) -> Sources:
+        """Return who records a case again for an appeal; without a live reference the host stands in for it on fresh seeds."""
+
+        def record(recorder: Recorder | None, side: str) -> Callable[[Case, Manner], Recording]:
+            device, worker = (recorder.device, recorder.worker) if recorder else ("cpu", self._golden_recorder.worker)
+
+            def again(case: Case, manner: Manner) -> Recording:
+                run = self.run.nested(f"appeal/{side}-{manner}-{case.seed}", device)
+                return Recorder(run, device, manner, worker=worker).record(case)
+
+            return again
+
+        candidate, reference, host = record(self.candidate, "candidate"), record(self.live, "reference"), record(None, "host")
+        return Sources(lambda case: candidate(case, Manner.PLAIN), lambda case: reference(case, Manner.PLAIN), host)
+
+    def _waive(self, verdict: Verdict, candidate: Recording, conclusive: bool) -> Verdict:
+        """Let the waivers speak that hold in the environment in which the candidate was recorded."""
+        environment = self.run.manifest["environments"].get(candidate.environment, {})
+        self.run.describe_waivers(stated(self._waivers, environment, self._today))
+        holding = [w for w in self._waivers if not w.inactive(environment)]
+        return apply(verdict, holding, self._today, conclusive)
 
     def _expected(self, case: Case) -> Recording | str:
         try:
@@ -93,7 +147,9 @@ class Session:
 
     def _reproduce(self, case: Case) -> str:
         model = "" if self.request.model == "default" or "model" not in case.params else f" --model {self.request.model}"
-        return f"pytest suites/ --case '{case.id}' --device {self.request.device} --reference {self.request.reference}{model}"
+        how = standard.told(case, self._cases.get(case.id, case))
+        waivers = "" if self.request.waivers == PACKAGED else f" --waivers {self.request.waivers}"
+        return f"pytest suites/ --case '{case.id}' --device {self.request.device} --reference {self.request.reference}{model}{waivers}{how}"
 
     def _comparison(self) -> dict[str, Any]:
         ours, theirs = _device(self.run), _device(self._reference_run)
@@ -134,7 +190,7 @@ def _vouched(verdict: Verdict, by: str, other: Verdict | None) -> Verdict:
     if other is None:
         note = Finding("vouched", by, Outcome.PASS, message="not run here, so nothing says that what was timed is right")
         return replace(verdict, findings=(*verdict.findings, note))
-    if other.outcome not in FAILING:
+    if other.outcome not in FAILING or other.outcome is Outcome.FIXED:
         return replace(verdict, findings=(*verdict.findings, Finding("vouched", by, Outcome.PASS, message=f"{by}: {other.outcome}")))
     message = f"{by}, which does the same, ended as {other.outcome}: a fast wrong result scores nothing"
     bad = Finding("vouched", by, Outcome.FAIL, message=message)

@@ -29,7 +29,7 @@ def test_it_holds_the_five_packages_and_their_data(wheel: Path) -> None:
         "harness", "suites", "reference", "reports", "emulator",
     }  # fmt: skip
     assert any(name.startswith("reports/templates/") for name in names)
-    assert {"emulator/cann/call.c", "emulator/cann/cann.h"} <= set(names)
+    assert {"emulator/cann/call.c", "emulator/cann/cann.h", "reference/waivers/npu.toml"} <= set(names)
 
 
 def test_it_imports_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:

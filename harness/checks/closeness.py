@@ -1,40 +1,41 @@
-"""Is the device's error against float64 of the size of the reference device's own error? Knows no operator.
+"""Is the device's error against float64 of the size that sound arithmetic has on these inputs? Knows no operator.
 
-Error is measured in units of u, the unit roundoff of the dtype (2^-24 float32, 2^-11 float16, 2^-8 bfloat16), in two figures:
+Errors (see `errors.py`) are given in units of u, the unit roundoff of the dtype (2^-24 float32, 2^-11 float16, 2^-8 bfloat16), and
+bounded by what the accepted sides do on the same inputs: rms <= 2 x theirs, worst <= 10 x theirs, the ratios of level L0 of the CANN
+operator precision standard (cann/opbase). The accepted sides are the reference device, and where that leaves a doubt the same computation
+taken apart and summed in another order (`harness.forms`). Never less is allowed than a faithfully rounded result, after a sum of n terms in
+the arithmetic's own roundoff v = 2^-24 (Higham, Accuracy and Stability, 2nd ed., 4.2: sequential, random signs):
 
-    rms    sqrt(mean e^2) / sqrt(mean g^2)          e = output - g,  g the float64 golden of the same rounded inputs
-    worst  max |e| / (|g| + sqrt(mean g^2))
+    rms    2 sqrt(u^2 / 3 + v^2 (n - 1) / 6)
+    worst  2 u + 10 v sqrt((n - 1) / 6)
 
-and each is bounded by what the reference device does on the same inputs: rms <= 2 x reference, worst <= 10 x reference, the
-ratios of level L0 of the CANN operator precision standard (cann/opbase). A result that is faithfully rounded is always
-accepted: rms 2u/sqrt(3), worst 2u. With few elements the ratio of two sound devices scatters; the rms bound is widened
-by the root of the 99.9 % quantile of F(n, n), which tends to 1 (below ten elements: as for ten; less where a check knows
-that its elements are not independent).
+Where there is a doubt each element may also be off by four times what moving the inputs by one roundoff v moves it: that is the condition
+of the problem, for which no device can be blamed. With few elements the ratio of two sound devices scatters; the rms bound is widened by
+the root of the 99.9 % quantile of F(n, n), which tends to 1 (below ten elements: as for ten).
 """
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy.stats import f as f_distribution
-from torch import Tensor
 
-from harness.checks.evidence import Evidence, Sides
-from harness.verdict import Finding, Outcome
+from harness.checks.errors import ErrorSize, Output, Signal, Sized, size_up, worst_at
+from harness.checks.evidence import MANY, Evidence, Sides, plain_name
+from harness.checks.rounding import representable
+from harness.checks.structure import cause_of, misshapen
+from harness.inputs import ARITHMETIC
+from harness.verdict import Cause, Finding, Outcome
 
 UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 RMS_RATIO, WORST_RATIO = 2.0, 10.0
 
-T = TypeVar("T")
-
-_CHUNK = 3 << 13  # elements: three float64 buffers of 192 KiB stay in a core's cache; below 2^15 torch starts no threads of its own
-_PARALLEL = 1 << 18  # elements from which two threads pay off
+_CONDITION = 4.0  # times what the moved inputs move an element
 _SPARSE = 0.9  # share of zeros in the golden from which an agreement says nothing
+_NOISE = 2.0**-40  # a golden below this, of samples of order one, is float64's own roundoff of what is zero
 
 
 class Roundoff(NamedTuple):
@@ -50,119 +51,47 @@ def roundoff(evidence: Evidence, output: str) -> Roundoff:
     A float32 output of a bfloat16 case (logits, a softmax that is to be done in float32) may thus only be as coarse as the
     reference's is.
     """
-    own, case = UNIT_ROUNDOFF[evidence.candidate.dtypes[output]], UNIT_ROUNDOFF[evidence.case.dtype]
-    return Roundoff(max(own, case), own)
+    own = UNIT_ROUNDOFF[evidence.candidate.dtypes[output]]
+    return Roundoff(max(own, UNIT_ROUNDOFF.get(evidence.case.dtype, own)), own)
 
 
-@dataclass(frozen=True)
-class Signal:
-    """What the golden itself looks like: root mean square of its finite elements, how many, and its share of zeros."""
-
-    rms: float
-    count: int
-    zeros: float
-    constant: bool
-
-
-@dataclass(frozen=True)
-class ErrorSize:
-    """How far an output lies from the golden: relative rms and worst element (flat index `at`), as defined above."""
-
-    rms: float
-    worst: float
-    at: int
-
-
-def _spans(size: int) -> list[range]:
-    """Split [0, size) into chunk starts for one or two threads."""
-    starts = range(0, size, _CHUNK)
-    if size < _PARALLEL:
-        return [starts]
-    half = len(starts) // 2
-    return [starts[:half], starts[half:]]
-
-
-def _in_threads(size: int, function: Callable[[range], T]) -> list[T]:
-    """Apply `function` to spans of chunk starts. torch releases the interpreter lock, so threads are enough."""
-    spans = _spans(size)
-    if len(spans) == 1:
-        return [function(spans[0])]
-    with ThreadPoolExecutor(len(spans)) as pool:
-        return list(pool.map(function, spans))
-
-
-def signal_of(golden: Tensor) -> Signal:
-    """Describe a flat, finite float64 golden."""
-
-    stride = 1 if golden.numel() < _PARALLEL else 8  # of a large golden the share of zeros is estimated
-
-    def part(starts: range) -> tuple[float, int, int, float, float]:
-        square, nonzero, seen, low, high = 0.0, 0, 0, math.inf, -math.inf
-        for begin in starts:
-            chunk = golden[begin : begin + _CHUNK]
-            g, some = chunk.numpy(), chunk.numpy()[::stride]
-            square += float(torch.linalg.vector_norm(chunk)) ** 2  # torch.dot would start MKL's threads
-            nonzero, seen = nonzero + int(np.count_nonzero(some)), seen + some.size
-            low, high = min(low, float(g.min())), max(high, float(g.max()))
-        return square, nonzero, seen, low, high
-
-    count = golden.numel()
-    squares, nonzeros, seen, lows, highs = zip(*_in_threads(count, part), strict=True)
-    return Signal(math.sqrt(sum(squares) / count), count, 1 - sum(nonzeros) / sum(seen), count > 1 and min(lows) == max(highs))
-
-
-def errors_of(outputs: Sequence[Tensor], golden: Tensor, rms: float) -> list[ErrorSize]:
-    """Measure flat floating outputs against a flat float64 golden whose root mean square is `rms`.
-
-    A NaN or an infinity in an output gives an infinite error.
-    """
-
-    def part(starts: range) -> list[tuple[float, float, int]]:
-        error, scale = torch.empty(_CHUNK, dtype=torch.float64), torch.empty(_CHUNK, dtype=torch.float64)
-        found = [(0.0, -1.0, 0)] * len(outputs)
-        for begin in starts:
-            g = golden[begin : begin + _CHUNK]
-            e, s = error[: g.numel()], scale[: g.numel()]
-            torch.abs(g, out=s).add_(rms).reciprocal_()
-            for i, output in enumerate(outputs):
-                e.copy_(output[begin : begin + _CHUNK]).sub_(g)
-                square, worst, at = found[i]
-                square += float(torch.linalg.vector_norm(e)) ** 2
-                most = float(torch.amax(e.abs_().mul_(s)))
-                if not most <= worst:  # also true for NaN
-                    worst, at = most, begin + int(e.argmax())
-                found[i] = square, worst, at
-        return found
-
-    sizes = []
-    for parts in zip(*_in_threads(golden.numel(), part), strict=True):
-        _, worst, at = max(parts, key=lambda p: _no_nan(p[1]))
-        relative = math.sqrt(sum(p[0] for p in parts) / golden.numel()) / rms
-        sizes.append(ErrorSize(_no_nan(relative), _no_nan(worst), at))
-    return sizes
-
-
-def _no_nan(value: float) -> float:
-    return math.inf if math.isnan(value) else value
-
-
-@lru_cache
+@lru_cache(maxsize=4096)
 def widening(independent: int) -> float:
     """Return the factor by which the rms errors of two equally sound devices may differ by chance, given so many independent elements."""
     n = independent
     return math.sqrt(float(f_distribution.ppf(0.999, n, n)))
 
 
-def _flat(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array.reshape(-1))
+class Bound(NamedTuple):
+    """One of the two figures of an output, relative (not in u): what was measured, what is allowed, what the accepted sides have."""
+
+    metric: str
+    measured: float
+    allowed: float
+    accepted: float
+
+    @property
+    def share(self) -> float:
+        """How much of the bound is used up; infinite for an error where none is allowed."""
+        return self.measured / self.allowed if self.allowed else (math.inf if self.measured else 0.0)
 
 
-def _index(at: int, shape: tuple[int, ...]) -> str:
-    return f"index {[int(i) for i in np.unravel_index(at, shape)]}" if shape else ""
+def bounds_of(
+    error: ErrorSize, own: ErrorSize, u: Roundoff, independent: int, chain: int = 1, absolute: bool = False
+) -> tuple[Bound, Bound]:
+    """Return rms and worst with their bounds. `absolute`: the golden is zero, so nothing is owed to rounding."""
+    sums = ARITHMETIC * math.sqrt((chain - 1) / 6)
+    least_rms, least_worst = 2 * math.sqrt(u.floor**2 / 3 + sums**2), 2 * u.floor + 10 * sums
+    if absolute:
+        least_rms = least_worst = 0.0
+    return (
+        Bound("rms", error.rms, max(RMS_RATIO * own.rms, least_rms) * widening(independent), own.rms),
+        Bound("worst", error.worst, max(WORST_RATIO * own.worst, least_worst), own.worst),
+    )
 
 
 def compare(name: str, sides: Sides, u: Roundoff, check: str, independent: int | None = None) -> list[Finding]:
-    """Judge one output of any shape.
+    """Judge one output of any shape against one reference.
 
     `independent` is how many elements count as independent (default: all, at least ten). Elements at which the golden is
     not finite are left to the special-values check.
@@ -170,68 +99,152 @@ def compare(name: str, sides: Sides, u: Roundoff, check: str, independent: int |
     candidate, reference, golden = sides
     if not sides.one_shape():
         text = f"shape {candidate.shape}, reference {reference.shape}, golden {golden.shape}"
-        return [Finding(check, name, Outcome.FAIL, message=text)]
+        return [Finding(check, name, Outcome.FAIL, message=text, cause=Cause.FORM)]
     if golden.size == 0:
         return [Finding(check, name, Outcome.PASS, message="empty, as it should be")]
-    finite = np.isfinite(golden)
-    shape = golden.shape
-    if not finite.all():
-        shape = ()  # an index into what is left would mislead
-        candidate, reference, golden = candidate[finite], reference[finite], golden[finite]
-    g = _flat(golden.astype(np.float64, copy=False))
-    if g.numel() == 0:
-        return [Finding(check, name, Outcome.MISTRUSTED, message="the golden has no finite element")]
-    signal = signal_of(g)
-    if signal.rms == 0 or signal.constant or signal.zeros > _SPARSE:
-        what = "it is constant" if signal.constant else f"{signal.zeros:.0%} of it is zero"
-        text = f"an agreement with this golden says nothing: {what}"
-        return [Finding(check, name, Outcome.MISTRUSTED, message=text)]
-    error, own = errors_of([_flat(candidate), _flat(reference)], g, signal.rms)
-    return _judge(name, error, own, widening(independent or max(signal.count, 10)), u, shape, check)
+    output = Output(golden, candidate, (reference,))
+    sized = size_up([output])[0]
+    return vacuous(check, name, sized.signal) or _judge(_Judged(name, output, sized, u), check, independent)
 
 
-def _judge(name: str, error: ErrorSize, own: ErrorSize, wide: float, u: Roundoff, shape: tuple[int, ...], check: str) -> list[Finding]:
+def vacuous(check: str, name: str, signal: Signal) -> list[Finding]:
+    """Return one finding that says why an agreement with this golden says nothing; none where it does say something."""
+    if signal.count and not (signal.rms == 0 or signal.constant or signal.zeros > _SPARSE):
+        return []
+    what = "it is constant" if signal.constant else f"{signal.zeros:.0%} of it is zero"
+    text = f"an agreement with this golden says nothing: {what}" if signal.count else "the golden has no finite element"
+    return [Finding(check, name, Outcome.MISTRUSTED, message=text)]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    name: str
+    output: Output
+    sized: Sized
+    u: Roundoff
+    chain: int = 1
+
+
+def _judge(one: _Judged, check: str, independent: int | None = None) -> list[Finding]:
+    """Return two findings, and a third where the error has a structure that no accepted side has."""
+    error, own, unit = one.sized.error, one.sized.own, one.u.unit
     if not math.isfinite(own.rms + own.worst):
-        return [Finding(check, name, Outcome.INCOMPARABLE, message="the reference's own result is not finite where float64 is")]
-    bounds = (
-        ("rms", error.rms, own.rms, max(RMS_RATIO * own.rms, 2 / math.sqrt(3) * u.floor) * wide),
-        ("worst", error.worst, own.worst, max(WORST_RATIO * own.worst, 2 * u.floor)),
-    )
-    findings, unit = [], u.unit
-    for metric, measured, reference, bound in bounds:
-        outcome, message = Outcome.PASS, ""
-        if not measured <= bound:
-            outcome = Outcome.FAIL
-            message = f"{measured / unit:.3g} u, allowed {bound / unit:.3g} u (the reference device: {reference / unit:.3g} u)"
-        elif bound >= 0.5 and metric == "rms":
-            outcome, message = Outcome.MISTRUSTED, f"the bound is {bound:.0%} of the signal; nothing could have failed it"
-        elif bound >= 0.5:
-            message = f"blunt: a single element may be off by {bound:.0%} of the signal; rms decides here"
-        where = _index(error.at, shape) if metric == "worst" else ""
-        finding = Finding(check, f"{name} {metric}", outcome, measured / unit, bound / unit, "u", reference / unit, where=where)
-        findings.append(replace(finding, message=message))
+        return [Finding(check, one.name, Outcome.INCOMPARABLE, message="the reference's own result is not finite where float64 is")]
+    count = independent or max(one.sized.signal.count, 10)
+    bounds = bounds_of(error, own, one.u, count, one.chain, one.sized.signal.rms == 0)
+    findings = [_finding(one, check, bound, bounds[1].allowed) for bound in bounds]
+    if all(f.outcome is Outcome.PASS for f in findings) and (shape := misshapen(one.output, one.sized, one.u.floor, one.chain)):
+        text = f"{shape.measured / unit:.2g} u of the error have one structure ({shape.metric}); allowed are {shape.bound / unit:.2g} u"
+        figures = (shape.measured / unit, shape.bound / unit, "u", shape.accepted / unit)
+        findings.append(Finding(check, f"{one.name} {shape.metric}", Outcome.FAIL, *figures, message=text, cause=shape.cause))
     return findings
+
+
+def _finding(one: _Judged, check: str, bound: Bound, worst_allowed: float) -> Finding:
+    unit, outcome, message, where, cause = one.u.unit, Outcome.PASS, "", "", None
+    if not bound.measured <= bound.allowed:
+        outcome = Outcome.FAIL
+        own = f"{bound.accepted / unit:.3g} u"
+        message = f"{bound.measured / unit:.3g} u, allowed {bound.allowed / unit:.3g} u (the reference device: {own})"
+        cause = Cause.LAYOUT if "@" in one.name else cause_of(one.output, worst_allowed)
+    elif bound.allowed >= 0.5 and bound.metric == "rms":
+        outcome, message = Outcome.MISTRUSTED, f"the bound is {bound.allowed:.0%} of the signal; nothing could have failed it"
+    elif bound.allowed >= 0.5:
+        message = f"blunt: a single element may be off by {bound.allowed:.0%} of the signal; rms decides here"
+    if bound.metric == "worst":
+        where = _index(worst_at(one.output) if one.sized.error.at < 0 else one.sized.error.at, one.output.golden)
+    figures = (bound.measured / unit, bound.allowed / unit, "u", bound.accepted / unit)
+    return Finding(check, f"{one.name} {bound.metric}", outcome, *figures, where=where, message=message, cause=cause)
+
+
+def _index(at: int, golden: np.ndarray) -> str:
+    if not golden.shape or not np.isfinite(golden).all():  # an index into what is left would mislead
+        return ""
+    return f"index {[int(i) for i in np.unravel_index(at, golden.shape)]}"
 
 
 @dataclass(frozen=True)
 class Closeness:
-    """Every floating output (or those matching `only`) is as close to float64 as the reference device brings it."""
+    """Every floating output (or those matching `only`) is as close to float64 as sound arithmetic brings it.
+
+    With `samples` the outputs are those of many small samples: some may be constant or zero, and one finding a metric stands for
+    all that pass.
+    """
 
     only: tuple[str, ...] = ("*",)
+    samples: bool = False
     name: str = "closeness"
 
     def __call__(self, evidence: Evidence, /) -> list[Finding]:
-        """Return two findings an output. Without a golden every output is `incomparable`."""
+        """Return two findings an output; the two worst for all that pass, where there are many. Without a golden: `incomparable`."""
         findings: list[Finding] = []
-        for output in evidence.floating(self.only):
-            findings += self._one(evidence, output)
-        return findings
+        judged: list[_Judged] = []
+        outputs, chain = evidence.floating(self.only), evidence.chain()
+        for output in outputs:
+            sides = evidence.sides(output)
+            if isinstance(sides, str):
+                findings.append(Finding(self.name, output, Outcome.INCOMPARABLE, message=sides))
+            elif found := self._form(evidence, output, sides):
+                findings.append(found)
+            elif sides.golden.size:
+                judged.append(_Judged(output, _output(evidence, output, sides), _UNSIZED, roundoff(evidence, output), chain))
+            elif not self.samples:
+                findings.append(Finding(self.name, output, Outcome.PASS, message="empty, as it should be"))
+        sized = size_up([one.output for one in judged])
+        judged = [_Judged(one.name, one.output, size, one.u, one.chain) for one, size in zip(judged, sized, strict=True)]
+        return findings + (self._summed_up(judged) if self.samples else self._each(judged))
 
-    def _one(self, evidence: Evidence, output: str) -> list[Finding]:
-        sides = evidence.sides(output)
-        if isinstance(sides, str):
-            return [Finding(self.name, output, Outcome.INCOMPARABLE, message=sides)]
-        ours, theirs = evidence.candidate.dtypes[output], evidence.reference.dtypes[output]
+    def _form(self, evidence: Evidence, output: str, sides: Sides) -> Finding | None:
+        ours, theirs = evidence.candidate.dtypes[output], evidence.reference.dtypes[plain_name(output)]
         if ours != theirs:
-            return [Finding(self.name, output, Outcome.FAIL, message=f"dtype {ours}, the reference has {theirs}")]
-        return compare(output, sides, roundoff(evidence, output), self.name)
+            return Finding(self.name, output, Outcome.FAIL, message=f"dtype {ours}, the reference has {theirs}", cause=Cause.FORM)
+        if not sides.one_shape():
+            text = f"shape {sides.candidate.shape}, reference {sides.reference.shape}, golden {sides.golden.shape}"
+            return Finding(self.name, output, Outcome.FAIL, message=text, cause=Cause.FORM)
+        return None
+
+    def _each(self, judged: Sequence[_Judged]) -> list[Finding]:
+        return [f for one in judged for f in vacuous(self.name, one.name, one.sized.signal) or _judge(one, self.name)]
+
+    def _summed_up(self, judged: Sequence[_Judged]) -> list[Finding]:
+        """Judge many outputs; return what fails, or else the one closest to each bound."""
+        failing: list[Finding] = []
+        closest: dict[str, tuple[float, _Judged, Bound]] = {}
+        blunt = sharp = 0
+        for one in judged:
+            own, signal = one.sized.own, one.sized.signal
+            if not math.isfinite(own.rms + own.worst):
+                continue  # the special-values check says so
+            bounds = bounds_of(one.sized.error, own, one.u, max(signal.count, 10), one.chain, signal.rms == 0)
+            if signal.rms > _NOISE:
+                sharp, blunt = sharp + (bounds[0].allowed < 0.5), blunt + (bounds[0].allowed >= 0.5)
+            if not all(b.measured <= b.allowed for b in bounds) or one.output.golden.size >= 256:
+                failing += [f for f in _judge(one, self.name) if f.outcome is Outcome.FAIL]
+            for bound in bounds:
+                if bound.metric not in closest or bound.share > closest[bound.metric][0]:
+                    closest[bound.metric] = (bound.share, one, bound)
+        if failing:
+            return sorted(failing, key=lambda f: -_share(f))[:MANY]
+        if blunt and not sharp:
+            text = f"none of {blunt} outputs could have failed: the bound of each is half of the signal or more"
+            return [Finding(self.name, "all", Outcome.MISTRUSTED, message=text)]
+        shown = [_finding(one, self.name, bound, math.inf) for _, one, bound in closest.values()]
+        return [replace(f, outcome=Outcome.PASS) for f in shown]
+
+
+def _share(finding: Finding) -> float:
+    return finding.measured / finding.bound if finding.measured is not None and finding.bound else math.inf
+
+
+def _output(evidence: Evidence, output: str, sides: Sides) -> Output:
+    """Collect an output from all sides; accepted forms of another shape, and outputs that they lack, are left out."""
+    plain, golden = plain_name(output), representable(sides.golden, evidence.candidate.dtypes[output])
+    forms = [recording.tensors.get(plain) for recording in evidence.accepted]
+    accepted = (sides.reference, *(form for form in forms if form is not None and form.shape == golden.shape))
+    others = [recording.tensors.get(plain) for recording in evidence.moved]
+    moves = [np.abs(other - sides.golden) for other in others if other is not None and other.shape == golden.shape]
+    excused = _CONDITION * np.nan_to_num(np.maximum.reduce(moves), nan=0.0, posinf=0.0) if moves else None
+    return Output(golden, sides.candidate, accepted, excused)
+
+
+_UNSIZED = Sized(Signal(0.0, 0, 1.0, False), ErrorSize(0.0, 0.0, 0), ())

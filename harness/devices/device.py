@@ -7,6 +7,7 @@ import random
 import re
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -164,9 +165,16 @@ class Device(ABC):
         if on:
             torch.set_float32_matmul_precision("highest")
 
+    def fused(self, name: str) -> Callable[..., Any] | None:
+        """Return this kind's own fused operator of that name; None: the kind has none, and composes it of PyTorch's operators.
+
+        A kind that has such operators raises NotImplementedError for one that its library lacks.
+        """
+        return None
+
     def place(self, tensor: Tensor) -> Tensor:
-        """Return the host tensor on the device, same shape and dtype; on the CPU it is the tensor itself."""
-        return tensor.to(self.torch_device)
+        """Return the host tensor on the device, same shape, dtype and strides, in memory of its own."""
+        return tensor.to(self.torch_device, copy=True)
 
     def to_host(self, tensor: Tensor) -> Tensor:
         """Return the tensor on the host, same shape and dtype, detached; on the CPU it shares its memory."""

@@ -4,10 +4,11 @@ import importlib
 import importlib.util
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness import environment
 from harness.devices.accelerator import Accelerator, first_line
@@ -50,6 +51,14 @@ class Npu(Accelerator):
             return str(self.backend().utils.get_cann_version(part) or "")
         except (AttributeError, RuntimeError):  # an older torch_npu; a CANN without the query
             return ""
+
+    def fused(self, name: str) -> Callable[..., Any]:
+        """Return torch_npu's operator of that name ("npu_rms_norm"). Raises NotImplementedError where this version has none."""
+        module, _ = _load()
+        operator = getattr(module, name, None)
+        if operator is None:
+            raise NotImplementedError(f"torch_npu {module.__version__} has no operator {name}")
+        return cast(Callable[..., Any], operator)
 
     def deterministic(self, on: bool) -> None:
         """Add what the matrix unit has: no HF32, the 19-bit format in which it may otherwise take float32 convolutions and products.

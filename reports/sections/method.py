@@ -13,6 +13,8 @@ _OUTCOMES = (
     ("error", "exception, crash, time-out or lack of memory"),
     ("incomparable", "the two sides did not do the same thing, or one is missing, altered or not finite"),
     ("mistrusted", "it agreed, but could not have disagreed"),
+    ("fixed", "somebody signed that this case fails, and it does not any more: the waiver has to go"),
+    ("waived", "it fails, and somebody signed for just that, with a reason and until a date; never counted as a pass"),
     ("unsupported", "the device says that it cannot do this; never counted as a pass"),
 )
 

@@ -1,45 +1,14 @@
 """A language model inside a workload: placed on the device, and evaluated in the arithmetic that is asked for. Knows no task."""
 
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
 from transformers import PreTrainedModel
 
 from harness.errors import AssayError
 from harness.inputs import Inputs
-
-T = TypeVar("T")
-
-_NARROWER = (torch.float32, torch.bfloat16, torch.float16)
-
-
-class Float64(TorchFunctionMode):
-    """While this is entered, nothing is computed in less than float64: a request for a narrower dtype gets float64.
-
-    Model code converts to float32 where that is wider than its own dtype (normalisation, rotary angles, softmax). With
-    float64 weights the same lines would round to float32, and the golden would be no better than the device.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., T], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> T:
-        """Replace dtypes among the arguments; what is created without one follows the default dtype and is left alone."""
-        wider: Callable[..., Any] = _METHODS.get(func, func)
-        result: T = wider(*(_widened(a) for a in args), **{k: _widened(v) for k, v in (kwargs or {}).items()})
-        return result
-
-
-_METHODS: Mapping[Any, Callable[..., Any]] = {
-    Tensor.float: Tensor.double, Tensor.half: Tensor.double, Tensor.bfloat16: Tensor.double,
-}  # fmt: skip
-
-
-def _widened(argument: Any) -> Any:
-    return torch.float64 if isinstance(argument, torch.dtype) and argument in _NARROWER else argument
+from suites.workloads.float64 import Float64
 
 
 def arithmetic(inputs: Inputs, mixed: bool = False) -> AbstractContextManager[object]:

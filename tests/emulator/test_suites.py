@@ -41,7 +41,7 @@ def test_a_case_runs_and_what_it_returns_was_computed_by_operators(npu: Device, 
     def to_host(tensor: Tensor) -> Tensor:
         before = counters()["copies_out_of_operators"]
         host = Device.to_host(npu, tensor)
-        if tensor.device.type == "npu":  # sketches of gradients are made on the host, of what was copied before
+        if tensor.device.type == "npu" and tensor.numel():  # sketches of gradients are made on the host, of what was copied before
             copied.append(counters()["copies_out_of_operators"] - before)
         return host
 
@@ -50,9 +50,11 @@ def test_a_case_runs_and_what_it_returns_was_computed_by_operators(npu: Device, 
     with reached() as calls:
         recording, arrays = measure(case, npu)
     REACHED.update(calls)
+    if recording.status is Status.UNSUPPORTED and "CPU fallback is disabled" in recording.message:
+        pytest.skip("torch_npu has no such operator")
     assert recording.status is Status.OK, recording.message
     assert copied == [1] * len(copied)  # each was copied from memory that an operator had written
-    assert counters()["copies_out_of_operators"] - before["copies_out_of_operators"] >= len(arrays) > 0
+    assert counters()["copies_out_of_operators"] - before["copies_out_of_operators"] >= sum(array.size > 0 for array in arrays.values()) > 0
     assert counters()["copies_out_unwritten"] == before["copies_out_unwritten"]
 
 

@@ -166,3 +166,12 @@ def test_offline_as_the_hub_library_reads_it(monkeypatch: pytest.MonkeyPatch, va
 def test_emulated_is_what_the_emulator_sets(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
     monkeypatch.setenv("ASSAY_EMULATOR", value)
     assert environment.emulated() is expected
+
+
+def test_the_host_may_stand_in_unless_it_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_NPU_FALLBACK_CPU_DISABLE", "1")
+    assert not environment.host_may_stand_in()
+    monkeypatch.setenv("TORCH_NPU_FALLBACK_CPU_DISABLE", "0")
+    assert environment.host_may_stand_in()
+    monkeypatch.delenv("TORCH_NPU_FALLBACK_CPU_DISABLE")
+    assert environment.host_may_stand_in()

@@ -105,3 +105,17 @@ def test_buffers_keep_their_dtype_and_are_hashed() -> None:
     assert rounded.weight.dtype is torch.bfloat16
     assert rounded.inv_freq.dtype is torch.float32
     assert one.digests != other.digests
+
+
+def test_a_fused_operator_is_the_devices_own_but_for_the_golden() -> None:
+    def plain() -> str:
+        return "plain"
+
+    def own() -> str:
+        return "own"
+
+    def fused(golden: bool, found: object) -> str:
+        return Inputs(0, torch.float32, lambda t: t, torch.device("cpu"), golden, lambda name: found).fused("npu_x", plain)()
+
+    assert [fused(False, own), fused(True, own), fused(False, None)] == ["own", "plain", "plain"]
+    assert make().fused("npu_x", plain) is plain

@@ -43,7 +43,7 @@ def test_a_disaster_is_the_status_of_one_case(recorder: Recorder, name: str, sta
 def test_a_disk_that_is_full_is_one_line(recorder: Recorder, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     case = BY_NAME["operators/well_behaved[float32]"]
-    request = Request(case.module, case.id, {}, str(tmp_path / "file" / "below"), "", False)
+    request = Request(case.module, case.id, {}, 0, str(tmp_path / "file" / "below"), "", "plain")
     with pytest.raises(AssayError, match=r"cannot be written .*go on with --resume"):
         recorder._worker.run(request, 60)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from harness.devices import open_device
+from harness.manner import Manner
 from harness.measure import measure
 from harness.recording import Status
 from tests.harness.odd_workloads import BY_NAME
@@ -25,7 +26,7 @@ def test_half_floats_are_stored_exactly_with_their_name() -> None:
 
 def test_golden_and_device_have_the_same_inputs() -> None:
     case = BY_NAME["operators/well_behaved[bfloat16]"]
-    device, golden = (measure(case, open_device("cpu"), golden=g)[0] for g in (False, True))
+    device, golden = (measure(case, open_device("cpu"), manner=m)[0] for m in (Manner.PLAIN, Manner.GOLDEN))
     assert device.inputs == golden.inputs
     assert golden.dtypes["out"] == "float64"
 

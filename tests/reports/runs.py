@@ -97,9 +97,43 @@ def bad() -> list[Verdict]:
     ]
 
 
+def fact(subject: str, ours: str, theirs: str, outcome: Outcome = Outcome.PASS) -> Finding:
+    return Finding("fingerprint", subject, outcome, message=f"{ours}; the reference: {theirs}", answer=ours, reference_answer=theirs)
+
+
+def fingerprint() -> list[Verdict]:
+    """A device whose float32 products are coarser than the reference's, and whose batches matter."""
+    coarse = fact("operands", "12 of 24 bits, as HF32", "all bits", Outcome.FAIL)
+    return [
+        verdict(
+            "operators/fingerprint/product[float32]", Outcome.FAIL, [coarse, fact("sums", "24 bits", "24 bits")], "operands keep 12 bits"
+        ),
+        verdict("operators/fingerprint/product[bfloat16]", findings=[fact("operands", "all bits", "all bits")]),
+        verdict("operators/fingerprint/batch[float32]", findings=[fact("a row of a batch", "matmul changes", "the same bits")]),
+        verdict(
+            "operators/fingerprint/support[float32]",
+            findings=[fact("refused operators", "poisson, " * 30, "none"), fact("float64", "float32 in its place", "yes")],
+        ),
+    ]
+
+
+WAIVER: dict[str, Any] = {
+    "source": "npu.toml: tail", "concerns": "npu", "case": "operators/softmax[float16]", "check": "*", "subject": "*", "device": "*",
+    "owner": "A. Person", "reason": "the tail is coarse", "link": "https://example.org/1?a=b&c=d", "versions": {"torch": "<2.12"},
+    "expires": "2027-06-30", "emulated": False, "state": "inactive", "why": "for torch <2.12, and here it is 2.13.0",
+}  # fmt: skip
+
+
+def waived(case: str, outcome: Outcome = Outcome.WAIVED, source: str = "npu.toml: tail") -> Verdict:
+    found = [] if outcome is Outcome.FIXED else [closeness("out rms", 40.0, Outcome.FAIL)]
+    signed = Finding("waiver", source, outcome, message="A. Person signed for closeness of out rms until 2027-06-30: the tail is coarse")
+    return verdict(case, outcome, [*found, signed], f"waiver of {source}: {signed.message}")
+
+
 def make(
-    folder: Path, verdicts: Iterable[Verdict], ours: str = "npu", theirs: str = "cuda", emulated: bool = False, faults: str = ""
-) -> Path:
+    folder: Path, verdicts: Iterable[Verdict], ours: str = "npu", theirs: str = "cuda", emulated: bool = False, faults: str = "",
+    waivers: Iterable[dict[str, Any]] = (WAIVER,),
+) -> Path:  # fmt: skip
     run = Run.create(folder, DEVICES[ours]["name"])
     run.add_environment({"host": HOST, "device": DEVICES[ours]})
     same = ours == theirs
@@ -117,6 +151,7 @@ def make(
             "reference_environments": {"e2": {"host": {**HOST, "cpu": "EPYC", "HF_TOKEN": "hunter2"}, "device": DEVICES[theirs]}},
         }
     )
+    run.describe_waivers(list(waivers))
     for v in verdicts:
         run.write_verdict(v)
     return folder

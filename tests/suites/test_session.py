@@ -66,7 +66,16 @@ def test_a_comparison_of_a_device_with_itself_is_told(ours: dict[str, str], thei
     assert bool(_same_device(ours, theirs)) is same
 
 
-@pytest.mark.parametrize(("other", "expected"), [(Outcome.FAIL, Outcome.FAIL), (Outcome.PASS, Outcome.PASS), (None, Outcome.PASS)])
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (Outcome.FAIL, Outcome.FAIL),
+        (Outcome.PASS, Outcome.PASS),
+        (Outcome.WAIVED, Outcome.PASS),
+        (Outcome.FIXED, Outcome.PASS),
+        (None, Outcome.PASS),
+    ],
+)
 def test_a_fast_wrong_result_scores_nothing(other: Outcome | None, expected: Outcome) -> None:
     timed = Verdict("performance/x", "performance", "float32", Outcome.PASS)
     judged = Verdict("operators/x", "operators", "float32", other) if other else None

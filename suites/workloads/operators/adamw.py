@@ -19,6 +19,8 @@ def adamw(inputs: Inputs, /, *, steps: int, lr: float, eps: float, weight_decay:
 
     The learning rate is a tenth of the parameters' size, and the decay strong: a step or a decay left out shows in bfloat16 too.
     """
+    if fused and inputs.rotation is not None:
+        raise ValueError("PyTorch's fused AdamW walks parameter and gradient in one order, and looks at no strides")
     params = {name: inputs.normal(f"param_{name}", shape, scale=10 * lr) for name, shape in SHAPES.items()}
     gradients = {name: [draw_gradient(inputs, f"gradient_{name}_{step}", shape) for step in range(steps)] for name, shape in SHAPES.items()}
 

@@ -94,3 +94,19 @@ def test_index_fill_by_numbers_of_the_host():
     out = torch.empty_like(X)
     assert indexing.IndexFillTensor(X, 1, (0, 3), 2.5, out).equal(torch.index_fill(X, 1, torch.tensor([0, 3]), 2.5))
     assert indexing.InplaceIndexFillTensor(X, 1, (), 2.5).equal(X)
+
+
+def test_put_where_deterministic_algorithms_are_demanded():
+    places, values = torch.tensor([1, -2]), torch.tensor([7.0, 8.0])
+    expected = X.clone().put_(places, values)
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = X.npu().put_(places.npu(), values.npu()).cpu()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert found.equal(expected)
+
+
+def test_put_out_of_range_is_refused():
+    with pytest.raises(RuntimeError, match="out of range for 120 elements"):
+        X.npu().put_(torch.tensor([120]).npu(), torch.tensor([7.0]).npu()).cpu()

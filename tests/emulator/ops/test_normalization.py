@@ -31,6 +31,11 @@ def test_layer_norm_without_parameters(dtype):
     agree(with_gradients(lambda x: layer_norm(x, (3, 5), eps=0.1)), X.to(dtype))
 
 
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0), (2, 0, 4), (0,)])
+def test_layer_norm_of_nothing(shape):
+    agree(lambda x: layer_norm(x, x.shape[-1:]), torch.empty(shape))
+
+
 def test_layer_norm_in_the_compatible_form_is_the_same():
     plain, fast = (
         OPERATORS[f"aclnn{name}"].function(X, (5,), None, None, 1e-5, None, None, None) for name in ("LayerNorm", "FastLayerNorm")
@@ -60,6 +65,18 @@ def test_group_norm_silu(dtype):
     torch.testing.assert_close(found[0].cpu(), silu(group_norm(wide, 3, weight.double(), bias.double())).to(dtype))
     torch.testing.assert_close(found[1].cpu(), wide.view(4, 3, -1).mean(-1).to(dtype))
     torch.testing.assert_close(found[2].cpu(), (wide.view(4, 3, -1).var(-1, correction=0) + 1e-5).rsqrt().to(dtype))
+
+
+def test_operands_need_not_be_contiguous():
+    x, weight, bias = X.mT.contiguous().npu().mT, WEIGHT.repeat_interleave(2).npu()[::2], BIAS.repeat_interleave(2).npu()[::2]
+    silus = [torch_npu.npu_group_norm_silu(*given, 3, 1e-5)[0].cpu() for given in ((x, weight, bias), (X.npu(), WEIGHT.npu(), BIAS.npu()))]
+    torch.testing.assert_close(*silus)
+    swishes = [
+        with_gradients(lambda x, w, b: torch_npu.npu_group_norm_swish(x, 3, w, b)[0])(*given)
+        for given in ((x, weight, bias), (X.npu(), WEIGHT.npu(), BIAS.npu()))
+    ]
+    for one, other in zip(*swishes, strict=True):
+        torch.testing.assert_close(one.cpu(), other.cpu())
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3, 5)])

@@ -71,6 +71,18 @@ def test_unpooling() -> None:
     agree(lambda x, places: F.max_unpool3d(x, places, 2), pooled, indices)
 
 
+def test_unpooling_where_deterministic_algorithms_are_demanded() -> None:
+    """A device computes as ever: what PyTorch refuses then is its own operator for the CPU."""
+    pooled, indices = F.max_pool2d(IMAGE[..., :8, :], 2, return_indices=True)
+    expected = F.max_unpool2d(pooled, indices, 2)
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = F.max_unpool2d(pooled.npu(), indices.npu(), 2).cpu()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert found.equal(expected)
+
+
 def test_max_2d_with_indices_in_the_compatible_form() -> None:
     """torch_npu calls it where TORCH_NPU_USE_COMPATIBLE_IMPL=1, and keeps the indices as int32."""
     window = (3, 3), (2, 2), (1, 1), (1, 1), False

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.checks.closeness import Closeness, errors_of, signal_of
+from harness.checks.closeness import Closeness
+from harness.checks.errors import errors_of, signal_of
 from harness.verdict import FAILING, Outcome
 from tests.harness.checks.build import evidence
 

@@ -36,6 +36,10 @@ def test_peak_sees_what_is_gone_again_and_can_be_reset() -> None:
     assert again < after.resident_peak - 30 * _MIB
 
 
+def test_it_has_no_fused_operators_of_its_own() -> None:
+    assert open_device("cpu").fused("npu_rms_norm") is None
+
+
 def test_only_the_resident_set_is_known() -> None:
     assert set(open_device("cpu").memory().to_json()) == {"resident", "resident_peak"}
 

@@ -119,3 +119,13 @@ def test_the_emulator_is_labelled(backend: FakeBackend, monkeypatch: pytest.Monk
     else:
         monkeypatch.setenv("ASSAY_EMULATOR", value)
     assert Npu("npu:0").emulated is emulated
+
+
+def test_fused_operators_are_torch_npus_and_one_that_it_lacks_is_refused(backend: FakeBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch, SimpleNamespace(npu=backend, __version__="2.13.0", npu_rms_norm=len))
+    module._load.cache_clear()
+    device = Npu("npu:0")
+    assert device.fused("npu_rms_norm") is len
+    with pytest.raises(NotImplementedError, match=r"torch_npu 2\.13\.0 has no operator npu_x") as raised:
+        device.fused("npu_x")
+    assert device.unsupported(raised.value)

@@ -5,11 +5,34 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from harness.appeal import Sources, appeal, may_appeal
 from harness.case import Case, Step
 from harness.checks.evidence import Check, Evidence
+from harness.devices import open_device
 from harness.inputs import Inputs
+from harness.judge import judge
+from harness.manner import Manner
+from harness.measure import measure
 from harness.recording import Recording, Status
-from harness.verdict import Finding, Outcome, sum_up
+from harness.verdict import Finding, Outcome, Verdict, sum_up
+
+
+def judged_on_itself(case: Case) -> Verdict:
+    """Return the verdict on this machine's CPU, probed, beside itself, after an appeal where there is one."""
+    device = open_device("cpu")
+
+    def record(again: Case, manner: Manner) -> Recording:
+        recording, arrays = measure(again, device, manner=manner)
+        recording.__dict__["tensors"] = arrays
+        return recording
+
+    golden = record(case, Manner.GOLDEN) if case.golden else None
+    candidate, reference = record(case, Manner.PROBED), record(case, Manner.PLAIN)
+    verdict = judge(case, candidate, reference, golden)
+    if may_appeal(case, verdict):
+        sources = Sources(lambda c: record(c, Manner.PLAIN), lambda c: record(c, Manner.PLAIN), record)
+        verdict = appeal(case, verdict, candidate, reference, golden, sources)
+    return verdict
 
 
 def inputs_of(dtype: str = "float32", seed: int = 0, golden: bool = False) -> Inputs:

@@ -1,0 +1,93 @@
+"""Are integers and booleans exactly right? Knows no operator.
+
+The golden says what is right, or the reference device. A golden of real numbers for an integer output is the value
+before it was rounded (quantisation): then an integer is right if it is nearest, or next to nearest where the value lies so near to
+a tie that its own roundoff decides. That is the CANN standard's |e| <= 1 of float to integer (cann/opbase), confined to where it is due.
+"""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from harness.checks.closeness import UNIT_ROUNDOFF
+from harness.checks.evidence import MANY, Evidence, plain_name
+from harness.verdict import Cause, Finding, Outcome
+
+_ROUNDINGS = 4  # operations that led to the value: dequantise, scale, shift, and one more
+_COARSEST = 2.0**-11  # bfloat16 is a type to store in: values are computed in float16 or wider
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Every integer or boolean output equals the golden's; patterns other than "*" name floating outputs too (0 equals -0, NaN NaN)."""
+
+    only: tuple[str, ...] = ("*",)
+    name: str = "exact"
+
+    def __call__(self, evidence: Evidence, /) -> list[Finding]:
+        """Return one finding an output; one for all, the worst, where there are more than sixteen."""
+        findings = [self._one(evidence, output) for output in sorted(evidence.candidate.tensors) if self._concerns(evidence, output)]
+        if len(findings) <= MANY:
+            return findings
+        wrong = [finding for finding in findings if finding.outcome is not Outcome.PASS]
+        if wrong:
+            return wrong[:MANY]
+        return [Finding(self.name, "all", Outcome.PASS, 0.0, 0.0, "elements", message=f"{len(findings)} outputs are exact")]
+
+    def _concerns(self, evidence: Evidence, output: str) -> bool:
+        if not evidence.answered(output):
+            return False
+        if self.only == ("*",):
+            return not np.issubdtype(evidence.candidate.tensors[output].dtype, np.inexact)
+        return any(fnmatchcase(output, pattern) for pattern in self.only)
+
+    def _one(self, evidence: Evidence, output: str) -> Finding:
+        device, source, plain = evidence.candidate.tensors[output], evidence.golden or evidence.reference, plain_name(output)
+        if plain not in source.tensors or plain not in evidence.reference.tensors:
+            return Finding(self.name, output, Outcome.INCOMPARABLE, message="the reference or the golden has no such output")
+        expected, ours, theirs = source.tensors[plain], evidence.candidate.dtypes[output], evidence.reference.dtypes[plain]
+        if device.shape != expected.shape or ours != theirs:
+            text = f"{ours} of shape {device.shape}, expected {theirs} of shape {expected.shape}"
+            return Finding(self.name, output, Outcome.FAIL, message=text, cause=Cause.FORM)
+        if device.dtype.kind in "iu" and expected.dtype.kind == "f":
+            wrong, near = _wrongly_rounded(device, expected, min(UNIT_ROUNDOFF[evidence.case.dtype], _COARSEST))
+        else:
+            wrong, near = _unequal(device, expected), 0
+            if wrong.any() and (theirs_too := evidence.reference.tensors[plain]).shape == device.shape:
+                wrong &= _unequal(device, theirs_too)  # as in the INF/NaN table: right is what the reference device has, too
+        if evidence.moved:  # what changes when the inputs move by one roundoff is decided by roundoff
+            unstable = evidence.unstable(output, expected)
+            wrong, near = wrong & ~unstable, near + int(np.count_nonzero(wrong & unstable))
+        return self._finding(evidence, output, device, expected, wrong, near)
+
+    def _cause(self, evidence: Evidence, output: str, device: np.ndarray) -> Cause:
+        """Say what a wrong integer is: of a floating case it is a choice (an index, a count, a truth value), or a quantised value."""
+        if "@" in output:
+            return Cause.LAYOUT
+        chosen = device.dtype.kind == "b" or (device.dtype.kind in "iu" and device.dtype.itemsize >= 4)
+        return Cause.CHOICE if chosen and evidence.case.dtype in UNIT_ROUNDOFF else Cause.INTEGERS
+
+    def _finding(self, evidence: Evidence, output: str, device: np.ndarray, expected: np.ndarray, wrong: np.ndarray, near: int) -> Finding:
+        count = int(np.count_nonzero(wrong))
+        if not count:
+            message = f"{near} of {device.size} elements are next to nearest, at a tie" if near else ""
+            return Finding(self.name, output, Outcome.PASS, 0.0, 0.0, "elements", message=message)
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        text = f"{count} of {device.size} elements are wrong; the first is {device[at]!s}, expected {expected[at]!s}"
+        where, cause = f"index {list(at)}" if at else "", self._cause(evidence, output, device)
+        return Finding(self.name, output, Outcome.FAIL, float(count), 0.0, "elements", where=where, message=text, cause=cause)
+
+
+def _unequal(device: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    differs = np.asarray(device != expected)
+    if device.dtype.kind in "fc" and expected.dtype.kind in "fc":
+        differs &= ~(np.isnan(device) & np.isnan(expected))
+    return differs
+
+
+def _wrongly_rounded(device: np.ndarray, value: np.ndarray, u: float) -> tuple[np.ndarray, int]:
+    """Return where `device` is no rounding of `value`, and how many elements are a neighbour of the nearest integer."""
+    distance = np.abs(device.astype(np.float64) - value)
+    wrong = ~(distance <= 0.5 + np.minimum(_ROUNDINGS * u * np.abs(value), 0.5))
+    return wrong, int(np.count_nonzero(~wrong & (distance > 0.5)))

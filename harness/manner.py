@@ -1,0 +1,31 @@
+"""How a case is evaluated: as it is, with probes, in float64, or in another form that is as sound. Knows no operator and no bound."""
+
+from enum import StrEnum
+
+
+class Manner(StrEnum):
+    """Each is the same workload on the same rounded inputs."""
+
+    PLAIN = "plain"  # as a user runs it: the reference
+    PROBED = "probed"  # plain, and then what `harness.probes` asks: the candidate
+    GOLDEN = "golden"  # float64, by plain definitions where the workload has them
+    # float64 with every floating input moved by one roundoff, at random: how far a result may move for no fault of the device
+    MOVED_1 = "moved-1"
+    MOVED_2 = "moved-2"
+    UNFUSED = "unfused"  # in the case's dtype, every operator taken apart into smaller ones
+    REORDERED = "reordered"  # in the case's dtype, sums and products summed in the opposite order
+
+    @property
+    def exact(self) -> bool:
+        """Whether the arithmetic is float64."""
+        return self in (Manner.GOLDEN, *MOVED)
+
+    @property
+    def moved(self) -> int:
+        """Which of the moved evaluations this is; 0 for none."""
+        return MOVED.index(self) + 1 if self in MOVED else 0
+
+
+#: The two that tell the condition of a case, and the forms that are accepted beside the reference device's own.
+MOVED = (Manner.MOVED_1, Manner.MOVED_2)
+FORMS = (Manner.UNFUSED, Manner.REORDERED)

@@ -1,0 +1,173 @@
+"""Shapes beside powers of two and tile edges, special values, integers beyond 2^24: what loops, tables and conversions get wrong.
+
+For every elementwise operator and reduction of PyTorch's own database, in each dtype that it takes. Knows no device.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from harness.case import Case, Promise, Step
+from harness.checks.answered import Answered
+from harness.checks.closeness import Closeness
+from harness.checks.exact import Exact
+from harness.checks.probed import Probed
+from harness.checks.special_values import SpecialValues
+from harness.inputs import Inputs, draw_normal
+from suites.assets import opinfo
+from suites.workloads.operators.opinfo import DTYPES, FORM_ONLY, LEFT_OUT
+from suites.workloads.operators.samples import Calls, Sample
+
+CHECKS: tuple[Promise, ...] = (Answered(), SpecialValues(), Closeness(samples=True), Exact(), Probed())
+
+_HELD = 2**11  # integers up to which every real dtype but bfloat16 is exact
+_EDGES = tuple(sorted({max(2**k + d, 0) for k in range(11) for d in (-1, 0, 1)} | {47, 48, 49, 4095, 4097}))
+_PLANES = ((0, 3), (3, 0), (1, 1), (1, 129), (129, 1), (3, 16), (3, 17), (15, 33), (17, 64), (5, 127), (2, 1025))
+
+
+def _unary(draw: Callable[..., Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    yield from ((draw(length),) for length in _EDGES)
+    yield from ((draw(*plane),) for plane in _PLANES)
+
+
+def _binary(draw: Callable[..., Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    yield from ((draw(length), draw(length)) for length in _EDGES)
+    yield from ((draw(*plane), draw(plane[1])) for plane in _PLANES)
+    yield from ((draw(plane[0], 1), draw(*plane)) for plane in _PLANES)
+
+
+def _folded(draw: Callable[..., Tensor]) -> Iterator[tuple[Any, ...]]:
+    yield from ((draw(3, length), 1) for length in _EDGES if length)
+    yield from ((draw(length, 3), 0) for length in _EDGES if length)
+    yield from ((draw(3, length, 2), 1) for length in (1, 16, 17, 129))
+
+
+def _specials(dtype: torch.dtype) -> Tensor:
+    """Return values at which arithmetic has rules of its own: zeros, extremes, subnormals, infinities, NaN; integers near 2^24."""
+    if dtype is torch.bool:
+        return torch.tensor([False, True])
+    if not dtype.is_floating_point:
+        info = torch.iinfo(dtype)
+        near = [v for k in (7, 8, 15, 16, 24, 31, 53) for v in (2**k - 1, 2**k, 2**k + 1, -(2**k) - 1)]
+        return torch.tensor(
+            [v for v in (0, 1, -1, 2, 3, info.max, info.max - 1, info.min, info.min + 1, *near) if info.min <= v <= info.max]
+        ).to(dtype)
+    real = torch.finfo(dtype)
+    half = [0.5, 1.0, 1.0 + real.eps, 2.0, 3.0, 0.1, 20.0, 88.0, 104.0, real.max, real.tiny, real.tiny / 4, real.eps]
+    return torch.tensor([0.0, *half, torch.inf, torch.nan, -0.0, *(-v for v in half), -torch.inf], dtype=torch.float64).to(dtype)
+
+
+def _divisible(first: Tensor, second: Tensor) -> Tensor:
+    """Return where an integer division is defined: that of the least integer and -1 is not, and ends the process on x86."""
+    if first.dtype.is_floating_point or first.dtype in (torch.bool, torch.uint8):
+        return torch.ones(len(first), dtype=torch.bool)
+    least = torch.iinfo(first.dtype).min
+    return ~(((first == least) & (second == -1)) | ((first == -1) & (second == least)))
+
+
+def _makes_real(op: Any, kind: str, values: Tensor) -> bool:
+    """Say whether the operator makes real numbers of integers: those that float32 cannot hold are then no integers any more."""
+    if values.dtype.is_floating_point or values.dtype is torch.bool:
+        return False
+    ones = torch.ones(2, 2, dtype=values.dtype)
+    result = op(ones, ones) if kind == "binary" else op(ones, 1) if kind == "reduction" else op(ones, **_keywords(op, values.dtype))
+    return any(isinstance(leaf, Tensor) and leaf.dtype.is_floating_point for leaf in tree_leaves(result))
+
+
+def _kind(op: Any) -> str:
+    """Return `unary`, `binary` or `reduction` for the operators whose arguments are known by their kind; empty for others."""
+    from torch.testing._internal.opinfo import core
+
+    if isinstance(op, core.UnaryUfuncInfo):
+        return "unary" if op.name != "fill" else ""  # it takes a second argument, and is filed under those that do not
+    if isinstance(op, core.BinaryUfuncInfo):
+        return "binary"
+    return "reduction" if isinstance(op, core.ReductionOpInfo) and not op.name.startswith("masked.") else ""
+
+
+def _keywords(op: Any, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the keywords without which a unary operator cannot be called (a threshold, an order, a weight that is drawn)."""
+    with opinfo.drawn_from(0):
+        return dict(op.sample_kwargs("cpu", dtype, torch.ones(2, dtype=dtype))[0])
+
+
+def _draw(inputs: Inputs, narrow: bool) -> Callable[..., Tensor]:
+    """Return a function that draws a host tensor of a shape; `narrow`: near 1, so that long products stay in range."""
+    count = 0
+
+    def draw(*shape: int) -> Tensor:
+        nonlocal count
+        count += 1
+        drawn = draw_normal(inputs.seed, f"boundary-{count}", int(np.prod(shape))).reshape(shape)
+        values = 1 + drawn / 64 if narrow else 3 * drawn
+        if inputs.dtype is torch.bool:
+            return torch.from_numpy(values > 0)
+        if not inputs.dtype.is_floating_point:
+            return torch.from_numpy(np.rint(np.abs(values) if inputs.dtype is torch.uint8 else values)).to(inputs.dtype)
+        return torch.from_numpy(values).to(inputs.dtype)
+
+    return draw
+
+
+_MULTIPLY = ("prod",)
+_DIVIDES = ("lcm",)  # by a divisor that is -1 for the least and the largest integer together, which ends the process on x86
+
+
+def shapes(inputs: Inputs, /, *, operator: str) -> Step:
+    """Call an operator on drawn values in shapes beside every power of two, forward and backward; returns what `Calls` does."""
+    op = opinfo.operators()[operator]
+    kind, backward = _kind(op), opinfo.differentiable(op, inputs.dtype)
+    given = {"unary": _unary, "binary": _binary, "reduction": _folded}[kind](_draw(inputs, op.name in _MULTIPLY))
+    keywords = _keywords(op, inputs.dtype) if kind == "unary" else {}
+    samples = [
+        Sample(tuple(a.requires_grad_() if backward and isinstance(a, Tensor) else a for a in arguments), keywords) for arguments in given
+    ]
+    calls = Calls(inputs, op, samples)
+    return Step(calls, 1.0, "passes", details=calls.details)
+
+
+def special(inputs: Inputs, /, *, operator: str) -> Step:
+    """Call an operator on special values, in pairs where it takes two and in short rows where it folds; returns what `Calls` does."""
+    op = opinfo.operators()[operator]
+    values, kind = _specials(inputs.dtype), _kind(op)
+    if op.name in _DIVIDES or _makes_real(op, kind, values):
+        values = values[(values >= -_HELD) & (values <= _HELD)]
+    if kind == "unary":
+        keywords = _keywords(op, inputs.dtype)
+        samples = [Sample((v,), keywords) for v in (values.clone(), values.repeat(9))]  # vectorised loops have another path than their rest
+    elif kind == "binary":
+        first, second = (values[list(side)] for side in zip(*product(range(len(values)), repeat=2), strict=True))
+        first, second = (side[_divisible(first, second)] for side in (first, second))
+        samples = [Sample((first, second), {})]
+        if not inputs.dtype.is_floating_point:  # a division by zero may be refused, and must not take the rest with it
+            samples.append(Sample((first[second != 0], second[second != 0]), {}))
+    else:
+        rows = torch.stack([values.roll(k)[:3] for k in range(len(values))]) if len(values) > 2 else values.repeat(3, 1)
+        samples = [Sample((rows, 1), {}), Sample((rows.mT.contiguous(), 0), {})]
+    calls = Calls(inputs, op, samples)
+    return Step(calls, 1.0, "passes", details=calls.details)
+
+
+def _cases() -> Iterator[Case]:
+    for workload, (name, op) in product((shapes, special), opinfo.operators().items()):
+        if not _kind(op) or name in LEFT_OUT or name in FORM_ONLY:
+            continue
+        for dtype in (d for d in DTYPES if d in opinfo.dtypes(op)):
+            yield Case(
+                f"operators/{workload.__name__}/{name}[{dtype}]",
+                "operators",
+                workload,
+                dtype,
+                CHECKS,
+                {"operator": name},
+                probed=True,
+                wide=True,
+            )
+
+
+CASES = tuple(_cases())
