@@ -4,13 +4,45 @@ It models what is documented, so that code that depends on it takes the same pat
 """
 
 import ctypes
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 _HF32_MANTISSA = 11
 _KEEP, _ALLOW_DOWN, _FLOAT16, _HF32 = range(4)
+
+_CANN_NAMES = {
+    torch.float32: "DT_FLOAT", torch.float16: "DT_FLOAT16", torch.bfloat16: "DT_BFLOAT16", torch.float64: "DT_DOUBLE",
+    torch.complex64: "DT_COMPLEX64", torch.complex128: "DT_COMPLEX128", torch.bool: "DT_BOOL", torch.uint8: "DT_UINT8",
+    torch.int8: "DT_INT8", torch.int16: "DT_INT16", torch.int32: "DT_INT32", torch.int64: "DT_INT64",
+}  # fmt: skip
+
+
+def taking(function: Callable[..., Any], *dtypes: torch.dtype) -> Callable[..., Any]:
+    """Return a function that refuses a first operand of any other dtype than `dtypes`, in the words in which CANN's operators do.
+
+    For operators whose result torch_npu allocates in a dtype that the values do not have: on a device CANN's own check comes first.
+    """
+
+    def call(self: Tensor, *rest: Any, **keywords: Any) -> Any:
+        listed(self, *dtypes)
+        return function(self, *rest, **keywords)
+
+    return call
+
+
+def listed(self: Tensor, *dtypes: torch.dtype) -> None:
+    """Refuse a tensor of any other dtype than `dtypes` as `taking` does."""
+    if self.dtype not in dtypes:
+        raise RuntimeError(_not_listed(self.dtype, dtypes))
+
+
+def _not_listed(dtype: torch.dtype, dtypes: tuple[torch.dtype, ...]) -> str:
+    wanted = ",".join(_CANN_NAMES[one] for one in dtypes)
+    return f"self not implemented for {_CANN_NAMES.get(dtype, dtype)}, should be in dtype support list [{wanted}]"
 
 
 def cube(math_type: int, *operands: Tensor) -> tuple[Tensor, ...]:
@@ -22,7 +54,7 @@ def cube(math_type: int, *operands: Tensor) -> tuple[Tensor, ...]:
     unit does not have.
     """
     if any(operand.dtype in (torch.float64, torch.complex128) for operand in operands):
-        raise RuntimeError("self not implemented for DT_DOUBLE, should be in dtype support list [DT_FLOAT16,DT_FLOAT,DT_BFLOAT16]")
+        raise RuntimeError(_not_listed(torch.float64, (torch.float16, torch.float32, torch.bfloat16)))
     if math_type in (_ALLOW_DOWN, _HF32):
         return tuple(hf32(operand) if operand.dtype == torch.float32 else operand for operand in operands)
     if math_type == _FLOAT16:

@@ -36,9 +36,9 @@ class Sources:
 
 
 def may_appeal(case: Case, verdict: Verdict) -> bool:
-    """Say whether a second look could change the verdict."""
+    """Say whether a second look could change one of the findings that fail; what else is wrong stays so, and may have been signed for."""
     failing = [f for f in verdict.findings if f.outcome is Outcome.FAIL]
-    return case.probed and verdict.outcome is Outcome.FAIL and all(f.check in _HEARD and f.cause is not Cause.FORM for f in failing)
+    return case.probed and verdict.outcome is Outcome.FAIL and any(f.check in _HEARD and f.cause is not Cause.FORM for f in failing)
 
 
 def appeal(case: Case, verdict: Verdict, candidate: Recording, reference: Recording, golden: Recording | None, sources: Sources) -> Verdict:

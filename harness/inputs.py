@@ -69,8 +69,9 @@ class Inputs:
     """Everything a workload is given, bound to one case and one device.
 
     `dtype` is the dtype that the case asks for. `golden` is true when the same workload is evaluated in float64: every
-    floating tensor is first rounded as on the device and then widened, so both sides see the same numbers. With `moved` (1, 2, ...)
-    each of them is then moved by one roundoff of the arithmetic, up or down at random. With a `rotation` the k-th operand lies in the
+    floating tensor is first rounded as on the device and then widened, so both sides see the same numbers. With `moved` (not 0)
+    each of them, and each operand of an integer dtype that the case is about, is then moved by up to one roundoff of the arithmetic; -n
+    moves them the other way than n. With a `rotation` the k-th operand lies in the
     device's memory in the (k + rotation)-th of `harness.layouts.LAYOUTS`. `placed` holds each operand with its host values, for the probes.
     """
 
@@ -127,13 +128,19 @@ class Inputs:
         wanted, host = tensor.requires_grad, tensor.detach()
         if self.golden and (host.is_floating_point() or host.is_complex()):
             host = host.to(torch.complex128 if host.is_complex() else torch.float64)
-        if self._moved and host.is_floating_point():
-            signs = draw_bits(self.seed, f"moved-{self._moved}:{name}", host.numel()) & np.uint64(1)
-            host = host * (1 + ARITHMETIC * (2.0 * torch.from_numpy(signs.astype(np.float64)).reshape(host.shape) - 1))
+        if self._moved and (host.is_floating_point() or (not self.dtype.is_floating_point and host.dtype is self.dtype is not torch.bool)):
+            host = self._move(name, host.double())
         layout = "" if self.rotation is None else LAYOUTS[(len(self.placed) + self.rotation) % len(LAYOUTS)]
         placed = lay_out(layout, host, self._place)
         self.placed.append((placed, host))
         return placed.requires_grad_() if wanted else placed
+
+    def _move(self, name: str, host: Tensor) -> Tensor:
+        """Return `host` with each element moved by between half and all of a roundoff, up or down. No two move alike, so ties break."""
+        words = draw_bits(self.seed, f"moved-{abs(self._moved)}:{name}", host.numel())
+        share = (words >> np.uint64(12)).astype(np.float64) / 2.0**52
+        by = np.where(words & np.uint64(1), 1.0, -1.0) * (0.5 + 0.5 * share) * math.copysign(1, self._moved)
+        return host * (1 + ARITHMETIC * torch.from_numpy(by).reshape(host.shape))
 
     def normal(self, name: str, shape: Sequence[int], scale: float = 1.0, mean: float = 0.0, dtype: torch.dtype | None = None) -> Tensor:
         """Draw `shape` values of the given mean and standard deviation, rounded once to `dtype` (default: the case's), on the device."""

@@ -9,23 +9,24 @@ class Manner(StrEnum):
     PLAIN = "plain"  # as a user runs it: the reference
     PROBED = "probed"  # plain, and then what `harness.probes` asks: the candidate
     GOLDEN = "golden"  # float64, by plain definitions where the workload has them
-    # float64 with every floating input moved by one roundoff, at random: how far a result may move for no fault of the device
+    # float64 with every floating input moved by up to one roundoff, at random: how far a result may move for no fault of the device
     MOVED_1 = "moved-1"
-    MOVED_2 = "moved-2"
+    MOVED_2 = "moved-2"  # the same the other way round, so that of two equal values each comes first once
+    MOVED_3 = "moved-3"
     UNFUSED = "unfused"  # in the case's dtype, every operator taken apart into smaller ones
     REORDERED = "reordered"  # in the case's dtype, sums and products summed in the opposite order
 
     @property
     def exact(self) -> bool:
         """Whether the arithmetic is float64."""
-        return self in (Manner.GOLDEN, *MOVED)
+        return self is Manner.GOLDEN or self in MOVED
 
     @property
     def moved(self) -> int:
-        """Which of the moved evaluations this is; 0 for none."""
-        return MOVED.index(self) + 1 if self in MOVED else 0
+        """Which of the moved evaluations this is, 1 and -1 for the two that mirror each other; 0 for none."""
+        return {Manner.MOVED_1: 1, Manner.MOVED_2: -1, Manner.MOVED_3: 2}.get(self, 0)
 
 
-#: The two that tell the condition of a case, and the forms that are accepted beside the reference device's own.
-MOVED = (Manner.MOVED_1, Manner.MOVED_2)
+#: Those that tell the condition of a case, and the forms that are accepted beside the reference device's own.
+MOVED = (Manner.MOVED_1, Manner.MOVED_2, Manner.MOVED_3)
 FORMS = (Manner.UNFUSED, Manner.REORDERED)

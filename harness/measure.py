@@ -137,6 +137,7 @@ def _probe(
     other_work(device)
     unsteady = differences(first, host(step.call())) if step.finish is None else {}
     again, layouts = laid_out(case, lambda rotation: _inputs(case, device, Manner.PLAIN, rotation), host, first, operands)
+    stale = [name for name in stale if f"{name}@rotation0" in again or "refused" in layouts["rotation0"]]
     return again, {"stale": stale, "unsteady": unsteady, "layouts": layouts}
 
 

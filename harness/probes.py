@@ -31,9 +31,11 @@ _FEW = 8  # operands, up to which every rotation is tried
 
 
 def decoy(step: Step, inputs: Inputs, device: Device) -> Outputs:
-    """Call `step` with each floating operand reversed and halved, put the values back, and return what it gave ({}: it refused)."""
+    """Call `step` with each floating operand reversed and halved, put the values back, and return what it gave ({}: nothing)."""
     movable = [(placed, host) for placed, host in inputs.placed if host.is_floating_point() and _writable(placed)]
     outputs: Outputs = {}
+    if not movable:  # the same call again, which could tell nothing
+        return outputs
     with torch.no_grad():
         for placed, host in movable:
             placed.copy_((host * 0.5).reshape(-1).flip(0).reshape(host.shape))

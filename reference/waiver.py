@@ -21,9 +21,9 @@ from harness.errors import AssayError
 #: The waivers that come with Assay: one file a kind of device.
 PACKAGED = Path(__file__).parent / "waivers"
 
-_REQUIRED = ("case", "owner", "reason", "link")
+_REQUIRED = ("owner", "reason", "link")
 _PATTERNS = ("check", "subject", "device")
-_KEYS = (*_REQUIRED, "expires", *_PATTERNS, "versions", "emulated")
+_KEYS = ("case", *_REQUIRED, "expires", *_PATTERNS, "versions", "emulated")
 _STEM = re.compile(r"([a-z][a-z0-9_]*)(:\d+)?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LEADING = re.compile(r"\d+(\.\d+)*(\.?(rc|alpha|beta)\d+)?", re.IGNORECASE)  # "8.0.RC3" of CANN's "8.0.RC3.alpha001"
@@ -33,15 +33,15 @@ _LEADING = re.compile(r"\d+(\.\d+)*(\.?(rc|alpha|beta)\d+)?", re.IGNORECASE)  # 
 class Waiver:
     """Somebody's word that a device is known to fail a case, why, and until when.
 
-    `source` names file and entry. `concerns` is a kind of device ("npu") or one device's name ("npu:0"). `case`, `check`, `subject`
-    and `device` are exact or patterns in which `*` and `?` stand for anything and for one character; brackets, which case ids are full of,
+    `source` names file and entry. `concerns` is a kind of device ("npu") or one device's name ("npu:0"). `case` (one or several),
+    `check`, `subject` and `device` are exact or patterns in which `*` and `?` stand for anything and for one character; brackets, which case ids are full of,
     stand for themselves. `device` is held against the candidate's hardware and name. `versions` maps a package, or software that the
     device reports, to a PEP 440 specifier. `expires` is the last day. `emulated`: for a stand-in, and then not for the real device.
     """
 
     source: str
     concerns: str
-    case: str
+    case: str | tuple[str, ...]
     owner: str
     reason: str
     link: str
@@ -54,7 +54,7 @@ class Waiver:
 
     def covers(self, case: str) -> bool:
         """Tell whether the waiver is about the case of that id."""
-        return matches(case, self.case)
+        return any(matches(case, pattern) for pattern in _several(self.case))
 
     def excuses(self, check: str, subject: str) -> bool:
         """Tell whether the waiver is about a finding of that check on that subject."""
@@ -82,6 +82,10 @@ class Waiver:
     def to_json(self) -> dict[str, Any]:
         """Return the waiver as JSON-able values."""
         return {**asdict(self), "versions": dict(self.versions), "expires": self.expires.isoformat()}
+
+
+def _several(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else patterns
 
 
 def matches(text: str, pattern: str) -> bool:
@@ -142,12 +146,12 @@ def _entry(path: Path, name: str, entry: object, cases: Collection[str]) -> Waiv
             raise AssayError(f"{where}: has the unknown key {key!r}; the nearest is {near!r}")
     texts = {key: _text(where, key, entry.get(key)) for key in (*_REQUIRED, *_PATTERNS) if key in entry or key in _REQUIRED}
     _check_link(where, texts["link"])
-    _check_case(where, texts["case"], cases)
+    covered = _cases(where, entry.get("case"), cases)
     emulated = entry.get("emulated", False)
     if not isinstance(emulated, bool):
         raise AssayError(f"{where}: emulated is true or false, not {emulated!r}")
     expires, versions = _expires(where, entry.get("expires")), _versions(where, entry.get("versions", {}))
-    return Waiver(f"{path.name}: {name}", path.stem, expires=expires, versions=versions, emulated=emulated, **texts)
+    return Waiver(f"{path.name}: {name}", path.stem, covered, expires=expires, versions=versions, emulated=emulated, **texts)
 
 
 def _text(where: str, key: str, value: object) -> str:
@@ -167,10 +171,15 @@ def _check_link(where: str, link: str) -> None:
         raise AssayError(f"{where}: link is {link!r}; give the http or https address of where this is discussed, without a user's name")
 
 
-def _check_case(where: str, pattern: str, cases: Collection[str]) -> None:
-    if not any(matches(case, pattern) for case in cases):
-        near = difflib.get_close_matches(pattern, cases, n=1, cutoff=0)
-        raise AssayError(f"{where}: covers no case: {pattern!r}; the nearest is {near[0]!r}" if near else f"{where}: covers no case")
+def _cases(where: str, value: object, cases: Collection[str]) -> str | tuple[str, ...]:
+    """Return the pattern or patterns, each of which must cover a case."""
+    listed = isinstance(value, list) and len(value) > 0
+    patterns = tuple(_text(where, "case", one) for one in (value if isinstance(value, list) and value else [value]))
+    for pattern in patterns:
+        if not any(matches(case, pattern) for case in cases):
+            near = difflib.get_close_matches(pattern, cases, n=1, cutoff=0)
+            raise AssayError(f"{where}: covers no case: {pattern!r}; the nearest is {near[0]!r}" if near else f"{where}: covers no case")
+    return patterns if listed else patterns[0]
 
 
 def _expires(where: str, value: object) -> date:

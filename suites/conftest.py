@@ -45,10 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check every option before anything runs."""
-    from suites.assets.language_model import resolve  # here, so that --help needs no transformers
-
     if config.option.help:
         return
+    from suites.assets.language_model import resolve  # here, so that --help needs no transformers
+
     # warnings are errors in this project's own tests; a library's warning must not end a user's run
     config.addinivalue_line("filterwarnings", "default")
     option = config.getoption
@@ -59,7 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
         asked = (option(f"--{name}") for name in ("device", "reference", "run", "resume", "model", "waivers"))
         config.stash[_REQUEST] = parallel.share(config, parse(*asked))
         config.stash[_WAIVERS] = load(config.stash[_REQUEST].waivers, cases)
-        resolve(option("--model"))
+        if option("--model") != "default":
+            resolve(option("--model"))
     except AssayError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_OUTCOMES] = Counter()
@@ -96,10 +97,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Open the Run once it is known that something will be run."""
+    from suites.assets.language_model import resolve
+
     config = session.config
     if config.option.collectonly or not session.items:
         return
     try:
+        if any(isinstance(case := parallel.case_of(item), Case) and "model" in case.params for item in session.items):
+            resolve(config.getoption("--model"))  # the embedded model is converted when it is first needed
         config.stash[_SESSION] = Session(config.stash[_REQUEST], all_cases(), _progress(config), config.stash[_WAIVERS])
     except (AssayError, OSError) as error:
         raise pytest.UsageError(str(error)) from None

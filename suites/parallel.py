@@ -53,10 +53,11 @@ def without_timing(config: pytest.Config, items: list[pytest.Item]) -> list[pyte
     """Return the items without those that take times, where other workers run beside this one."""
     if not hasattr(config, "workerinput"):
         return items
-    return [item for item in items if not (isinstance(case := _case(item), Case) and case.area == "performance")]
+    return [item for item in items if not (isinstance(case := case_of(item), Case) and case.area == "performance")]
 
 
-def _case(item: pytest.Item) -> object:
+def case_of(item: pytest.Item) -> object:
+    """Return the case that a test was given; None for another test."""
     return item.callspec.params.get("case") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
 
 

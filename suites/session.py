@@ -71,8 +71,9 @@ class Session:
         self._today = today or datetime.datetime.now(datetime.UTC).date()
         self.run = Run.create(request.run, request.device, request.resume or bool(request.process))
         self.run.describe_mutation(mutation.stored())
-        self.candidate = Recorder(self.run, request.device, Manner.PROBED, progress, self._worker(request.device, "candidate"))
-        self._golden_recorder = Recorder(self.run.nested("golden", "cpu"), "cpu", Manner.GOLDEN, progress, self._worker("cpu", "golden"))
+        self._workers: dict[str, Worker] = {}
+        self.candidate = Recorder(self.run, request.device, Manner.PROBED, progress, self._worker(request.device))
+        self._golden_recorder = Recorder(self.run.nested("golden", "cpu"), "cpu", Manner.GOLDEN, progress, self._worker("cpu"))
         kept = Goldens.of_user(tuple(Path(package.__path__[0]) for package in (harness, oracles, workloads, assets)))
         kept.tidy()
         self.live: Recorder | None = None
@@ -82,17 +83,15 @@ class Session:
             self._reference_run, self._reference = recorded, Recorded(recorded)
             self._golden = Golden(self._golden_recorder, request.reference / "golden", kept)
         else:
-            self.live = self._live(request.reference, progress)
+            run = self.run.nested("reference", request.reference)
+            self.live = Recorder(run, request.reference, progress=progress, worker=self._worker(request.reference))
             self._reference_run, self._reference = self.live.run, Live(self.live)
             self._golden = Golden(self._golden_recorder, kept=kept)
 
-    def _worker(self, device: str, role: str) -> Worker:
-        return Worker(device, self.run.folder / "logs" / f"{role}{self.request.process}.log")
-
-    def _live(self, device: str, progress: Progress | None) -> Recorder:
-        """Return the recorder of a reference in this machine; on the CPU it shares the golden's process, which saves a start."""
-        worker = self._golden_recorder.worker if device == "cpu" else self._worker(device, "reference")
-        return Recorder(self.run.nested("reference", device), device, progress=progress, worker=worker)
+    def _worker(self, device: str) -> Worker:
+        """Return the one process of this session that runs cases on `device`, whoever asks: a start costs seconds."""
+        log = self.run.folder / "logs" / f"{device.replace(':', '')}{self.request.process}.log"
+        return self._workers.setdefault(device, Worker(device, log))
 
     def verdict(self, case: Case) -> Verdict:
         """Record the case on the candidate unless that is done, judge it, store the verdict and return it."""

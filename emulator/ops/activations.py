@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from emulator.behaviour import taking
 from emulator.operator import Function, Out, Scalar, aclnn, plain
 from emulator.philox import uniform
 
@@ -104,9 +105,12 @@ def LogSigmoidBackward(grad: Tensor, self: Tensor, buffer: Tensor, out: Out) -> 
     return aten.log_sigmoid_backward.default(grad, self, aten.log_sigmoid_forward.default(self)[1])
 
 
+_logit = taking(aten.logit.default, torch.float32, torch.float16, torch.bfloat16)  # cann/ops-nn, aclnnLogit
+
+
 @aclnn
 def Logit(self: Tensor, eps: float, out: Out) -> Any:
-    return aten.logit.default(self, None if eps < 0 else eps)
+    return _logit(self, None if eps < 0 else eps)
 
 
 @aclnn

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from emulator.direct import LARGE, disjoint
-from emulator.operator import plain
+from emulator.operator import Out, aclnn, plain
 
 Function = Callable[..., Tensor]
 
@@ -79,6 +79,14 @@ plain("LogAddExp2", "tto", torch.logaddexp2)
 plain("XLogYTensor", "tto", torch.xlogy)
 plain("XLogYScalarSelf", "sto", torch.xlogy)
 plain("Gcd", "tto", torch.gcd)
-plain("Complex", "tto", torch.complex)
 plain("Polar", "tto", torch.polar)
 plain("MaskedScale", "ttdo", lambda self, mask, scale: self * mask * scale)
+
+
+@aclnn
+def Complex(real: Tensor, imag: Tensor, out: Out) -> Tensor:
+    """CANN makes of each real dtype its own complex one and no other (aclnn_complex.cpp)."""
+    result = torch.complex(real, imag)
+    if result.dtype != out.dtype:
+        raise TypeError(f"{real.dtype} makes {result.dtype}, and not {out.dtype}")
+    return result

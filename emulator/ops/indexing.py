@@ -14,7 +14,15 @@ plain("InplaceIndexCopy", "oitt", torch.Tensor.index_copy_)
 plain("IndexFill", "titso", torch.index_fill)
 plain("InplaceIndexFill", "oits", torch.Tensor.index_fill_)
 plain("InplaceMaskedScatter", "ott", torch.Tensor.masked_scatter_)
-plain("InplacePut", "ottb", lambda self, index, *rest: self.put_(index.long(), *rest))
+
+
+@aclnn
+def InplacePut(self: Out, index: Tensor, source: Tensor, accumulate: bool) -> Tensor:
+    """Write by place in the flat tensor. torch's put_ heeds the caller's demand for deterministic algorithms, of which a device knows nothing."""
+    places = index.reshape(-1).long()
+    if places.numel() and not -self.numel() <= int(places.min()) <= int(places.max()) < self.numel():
+        raise IndexError(f"a place is out of range for {self.numel()} elements")
+    return self.reshape(-1).index_put_([places], source.reshape(-1), accumulate).view(self.shape)
 
 
 def _indices(given: list[Tensor]) -> list[Tensor | None]:

@@ -1,5 +1,6 @@
 """Average and maximum pooling, adaptive too, and their backwards. Knows no convolution."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +21,16 @@ plain("AdaptiveMaxPool2d", "tIoo", aten.adaptive_max_pool2d.default)
 plain("AdaptiveMaxPool3d", "tIoo", aten.adaptive_max_pool3d.default)
 plain("MaxPool2dWithIndices", "tIIIIboo", aten.max_pool2d_with_indices.default)
 plain("MaxPool3dWithArgmax", "tIIIIboo", aten.max_pool3d_with_indices.default)
-plain("MaxUnpool2d", "ttIo", aten.max_unpool2d.default)
-plain("MaxUnpool3d", "ttIIIo", aten.max_unpool3d.default)
+
+
+def _unpooled(self: Tensor, indices: Tensor, size: Ints) -> Tensor:
+    """Scatter into zeros. torch's own operator heeds the caller's demand for deterministic algorithms, of which a device knows nothing."""
+    held = self.new_zeros(*self.shape[: -len(size)], math.prod(size))
+    return held.scatter(-1, indices.flatten(-len(size)), self.flatten(-len(size))).unflatten(-1, tuple(size))
+
+
+plain("MaxUnpool2d", "ttIo", _unpooled)
+plain("MaxUnpool3d", "ttIIIo", lambda self, indices, size, stride, padding: _unpooled(self, indices, size))
 
 
 @aclnn

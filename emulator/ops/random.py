@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emulator.behaviour import listed
 from emulator.operator import Float32, Out, Scalar, aclnn
 from emulator.philox import long_words, uniform, words
 
@@ -44,6 +45,8 @@ def _integers(shape: torch.Size, low: int, span: int, seed: int, offset: int) ->
 
 @aclnn
 def InplaceUniform(self: Out, low: float, high: float, seed: int, offset: int) -> Tensor:
+    if low > high:  # aclnn_uniform.cpp
+        raise ValueError(f"from {low} is greater than to {high}")
     return _between(low, high, seed, offset, self)
 
 
@@ -107,6 +110,7 @@ def SimThreadExponential(self: Out, count: int, rate: float, seed: int, offset: 
 @aclnn
 def Multinomial(self: Tensor, count: int, replacement: bool, seed: int, offset: int, out: Out) -> Tensor:
     """With replacement the inverse of the cumulated weights; without, the first `count` of exponential races (Efraimidis and Spirakis)."""
+    listed(self, torch.float32, torch.float16, torch.float64, torch.bfloat16)  # cann/ops-math, aclnn_multinomial.cpp
     weights = self.double()
     if not bool((torch.isfinite(weights) & (weights >= 0)).all()) or not bool((weights.sum(-1) > 0).all()):
         raise ValueError("multinomial needs finite weights, none below 0, and a sum above 0")

@@ -5,20 +5,24 @@ from typing import Any
 
 import torch
 
+from emulator.behaviour import taking
 from emulator.operator import plain
 from emulator.widening import widened
 
 aten = torch.ops.aten
+
+_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def _resample(name: str, dims: int, corners: str, scale: str, forward: str, backward: str) -> None:
     """Register an upsampling under `name` and its backward under `backward`.
 
     `corners` is the letter of align_corners, or nothing; `scale` that of every scale: 0 or -1 for one that was not given.
-    The CPU has antialiasing in no 16 bits.
+    The CPU has antialiasing in no 16 bits. Bytes are interpolated by the nearest only (cann/ops-cv, pages aclnnUpsample*).
     """
     wide = widened if forward.endswith("_aa") else lambda function: function
-    plain(name, f"tI{corners}{scale * dims}o", wide(_scaled(getattr(aten, forward).default, dims)))
+    types = _FLOATS if corners or name == "UpsampleNearestExact3d" else (*_FLOATS, torch.uint8)
+    plain(name, f"tI{corners}{scale * dims}o", taking(wide(_scaled(getattr(aten, forward).default, dims)), *types))
     plain(backward, f"tII{corners}{'d' * dims}o", wide(_scaled(getattr(aten, f"{forward}_backward").default, dims)))
 
 

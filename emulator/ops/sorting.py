@@ -32,7 +32,10 @@ def TopkV2(self: Tensor, k: int, dim: int, largest: bool, ordered: bool, policy:
 
 @aclnn
 def Kthvalue(self: Tensor, k: int, dim: int, keepdim: bool, values: Out, indices: Out) -> tuple[Tensor, Tensor]:
-    """Return the k-th of the stable order, NaN last; torch's CPU gives any index among ties."""
+    """Return the k-th of the stable order, NaN last; torch's CPU gives any index among ties. A number has one (aclnn_kthvalue.cpp)."""
+    size = self.shape[dim] if self.dim() else 1
+    if not 1 <= k <= size:
+        raise ValueError(f"k is {k}, and there are {size}")
     ordered, places = torch.sort(self, dim=dim, stable=True)
     if self.dim() == 0:
         return ordered, places

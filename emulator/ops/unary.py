@@ -3,14 +3,20 @@
 import torch
 from torch import Tensor
 
+from emulator.behaviour import taking
 from emulator.operator import Float32, Out, aclnn, plain
 from emulator.ops.elementwise import define
 
 for _name in (
     *("acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "sin", "sinc", "sinh", "tan", "tanh", "ceil", "floor", "frac"),
-    *("erf", "erfc", "erfinv", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sigmoid", "sqrt"),
+    *("erfinv", "exp2", "expm1", "log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sigmoid", "sqrt"),
 ):
     define(_name.capitalize(), "t", _name)
+
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.int64)  # no narrower integer: cann/ops-math, aclnn_exp.cpp
+define("Erf", "t", "erf", lambda function: taking(function, *_REAL))
+define("Erfc", "t", "erfc", lambda function: taking(function, *_REAL))
+define("Exp", "t", "exp", lambda function: taking(function, *_REAL, torch.complex64, torch.complex128))
 define("LogicalNot", "t", "logical_not")
 
 plain("Abs", "to", torch.abs)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.checks.evidence import Evidence
+from harness.checks.evidence import Evidence, told_of
 from harness.recording import Recording
 from harness.verdict import Cause, Finding, Outcome
 
@@ -73,7 +73,8 @@ class Answered:
         ours = raised(evidence.candidate)
         names = [
             name for name in evidence.reference.tensors
-            if "@" not in name and name not in evidence.candidate.tensors and name.partition(".")[0] not in ours and evidence.answered(name)
+            if name not in evidence.candidate.tensors and "@" not in name and not told_of(name)
+            and name.partition(".")[0] not in ours and evidence.answered(name)
         ]  # fmt: skip
         if not names:
             return None

@@ -26,7 +26,7 @@ from scipy.stats import f as f_distribution
 from harness.checks.errors import ErrorSize, Output, Signal, Sized, size_up, worst_at
 from harness.checks.evidence import MANY, Evidence, Sides, plain_name
 from harness.checks.rounding import representable
-from harness.checks.structure import cause_of, misshapen
+from harness.checks.structure import cause_of, leaning, misshapen
 from harness.inputs import ARITHMETIC
 from harness.verdict import Cause, Finding, Outcome
 
@@ -223,6 +223,7 @@ class Closeness:
             for bound in bounds:
                 if bound.metric not in closest or bound.share > closest[bound.metric][0]:
                     closest[bound.metric] = (bound.share, one, bound)
+        failing += self._leaning(judged) if not failing else []
         if failing:
             return sorted(failing, key=lambda f: -_share(f))[:MANY]
         if blunt and not sharp:
@@ -230,6 +231,17 @@ class Closeness:
             return [Finding(self.name, "all", Outcome.MISTRUSTED, message=text)]
         shown = [_finding(one, self.name, bound, math.inf) for _, one, bound in closest.values()]
         return [replace(f, outcome=Outcome.PASS) for f in shown]
+
+    def _leaning(self, judged: Sequence[_Judged]) -> list[Finding]:
+        """Return a finding for each dtype in which the outputs lean to one side together, too little in each of them to see."""
+        found = []
+        for u in {one.u for one in judged}:
+            alike = [one for one in judged if one.u == u and "@" not in one.name]
+            if alike and (shape := leaning([(one.output, one.sized) for one in alike], u.floor, alike[0].chain)):
+                text = f"the outputs lean to one side by {shape.measured / u.unit:.2g} u; allowed are {shape.bound / u.unit:.2g} u"
+                figures = (shape.measured / u.unit, shape.bound / u.unit, "u", shape.accepted / u.unit)
+                found.append(Finding(self.name, f"{len(alike)} outputs bias", Outcome.FAIL, *figures, message=text, cause=shape.cause))
+        return found
 
 
 def _share(finding: Finding) -> float:

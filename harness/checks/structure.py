@@ -13,6 +13,7 @@ A result that is no farther from float64 than an accepted one cannot fail here.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +107,29 @@ def misshapen(output: Output, sized: Sized, u: float, chain: int) -> Misshapen |
     if found and found[-1].cause is Cause.ROUNDING and 2 * found[-1].measured > found[0].measured:
         return found[-1]  # what leans to one side shows in rows and columns too
     return max(found, key=lambda f: f.measured / f.bound, default=None)
+
+
+def leaning(outputs: Sequence[tuple[Output, Sized]], u: float, chain: int) -> Misshapen | None:
+    """Return the bias that many small outputs of one dtype have in common, each a row; None where there is none to speak of."""
+    rows: list[list[tuple[float, float, float]]] = []
+    rms = np.zeros(2)
+    for output, sized in outputs:
+        golden = output.golden.astype(np.float64)
+        if not (np.isfinite(golden).all() and sized.signal.rms and math.isfinite(sized.error.rms + sized.accepted[0].rms)):
+            continue
+        rms += golden.size * np.array([sized.error.rms, sized.accepted[0].rms]) ** 2
+        weight = np.sign(golden) / sized.signal.rms
+        total = float(np.sum(np.abs(golden))) / sized.signal.rms
+        rows.append([(float(np.sum((side - golden) * weight)), total, golden.size) for side in (output.candidate, output.accepted[0])])
+    if len(rows) < _LINES or sum(row[0][2] for row in rows) < FEWEST or rms[0] <= _GATE**2 * rms[1]:
+        return None
+    figures = []
+    for side in range(2):
+        lean = np.array([row[side][0] for row in rows])
+        size = abs(float(lean.sum()))
+        figures.append(size / sum(row[side][1] for row in rows) if size > 4 * math.sqrt(float(lean @ lean)) else 0.0)
+    bound = max(RATIO * figures[1], _BIAS * u + 2 * ARITHMETIC * math.sqrt(max(chain - 1, 0) / 6))
+    return Misshapen("bias", figures[0], bound, figures[1], Cause.ROUNDING) if figures[0] > bound else None
 
 
 def cause_of(output: Output, bound: float) -> Cause:

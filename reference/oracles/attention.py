@@ -17,7 +17,7 @@ def scaled_dot_product_attention(
     """Return `softmax(query key^T / sqrt(width)) value`: [batch, heads, queries, width].
 
     `key` and `value` are [batch, kv_heads, keys, width]; with `enable_gqa`, head h attends with key head h // (heads / kv_heads).
-    `attn_mask` is boolean, true where a key may be seen, and broadcasts to [batch, heads, queries, keys]. `is_causal`: query i
+    `attn_mask` is boolean, true where a key may be seen, or is added to the scores; it broadcasts to [batch, heads, queries, keys]. `is_causal`: query i
     sees keys 0..i. A query that may see nothing gives zeros and passes no gradient, as torch.nn.functional does since 2.5.
     """
     if enable_gqa:
@@ -28,6 +28,8 @@ def scaled_dot_product_attention(
     if is_causal:
         rows, columns = (torch.arange(n, device=query.device) for n in scores.shape[-2:])
         attn_mask = rows[:, None] >= columns[None, :]
-    if attn_mask is not None:
+    if attn_mask is not None and attn_mask.is_floating_point():
+        scores = scores + attn_mask
+    elif attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -math.inf)
     return torch.einsum("bhqk,bhkw->bhqw", softmax(scores, -1), value)

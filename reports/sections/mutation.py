@@ -21,8 +21,9 @@ def render(frames: Frames) -> Sequence[Block]:
     return [
         Text(
             "How much can a pass be trusted? Faults of known kinds, most of them reported of devices, were put into single operators, "
-            "forward and backward, and the cases of this suite were judged by the rules that judged this run. Beside them stand benign variants: "
-            "other orders of summation, fused and unfused forms, other algorithms of the same accuracy, which must not fail anything."
+            "forward and backward, and the cases of this suite were judged by the rules that judged this run. Beside them stand "
+            "benign variants, which must not fail anything: other orders of summation, fused and unfused forms, other algorithms of "
+            "the same accuracy."
         ),
         _tiles(score["figures"]),
         Text(f"Measured {_when(score, frames.created)}. {_limits(score)}", "note"),

@@ -1,6 +1,7 @@
 """Known differences that somebody signed: which applied, what they excuse, and which did not and why. Knows no other section."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from reports.blocks import Block, Link, Mark, Table, Text
 from reports.frame import Frames, records
@@ -52,9 +53,13 @@ def _excused(frames: Frames) -> list[Block]:
     return [Table(caption, head, rows, numeric=("measured", "bound", "reference"))] if rows else []
 
 
-def _idle(waivers: Sequence[Mapping[str, str]]) -> list[Block]:
+def _listed(case: str | Sequence[str]) -> str:
+    return case if isinstance(case, str) else ", ".join(case)
+
+
+def _idle(waivers: Sequence[Mapping[str, Any]]) -> list[Block]:
     rows = [
-        [waiver["source"], waiver["case"], waiver["state"], waiver["why"] or "no case that it covers was judged here",
+        [waiver["source"], _listed(waiver["case"]), waiver["state"], waiver["why"] or "no case that it covers was judged here",
          waiver["reason"], waiver["owner"], Link.of(waiver["link"]), waiver["expires"]]
         for waiver in waivers
     ]  # fmt: skip

@@ -98,6 +98,23 @@ def test_what_was_not_probed_or_did_not_fail_by_an_error_has_no_appeal() -> None
     assert not may_appeal(CASE, wrong_dtype)
 
 
+def test_what_has_no_appeal_does_not_keep_the_rest_from_one() -> None:
+    """One output is of another dtype, the other as far off as an accepted form: only the first still fails."""
+
+    def both(x: Arrays, other: np.dtype) -> Arrays:
+        return {**x, "form": G.astype(other)}
+
+    single, double = np.dtype("float32"), np.dtype("float64")
+    sides = record(both(off_by(30), double)), record(both(off_by(0), single)), record(both({"out": G}, double))
+    first = judge(CASE, *sides)
+    assert {f.subject.partition(" ")[0] for f in first.findings if f.outcome is Outcome.FAIL} == {"form", "out"}
+    assert may_appeal(CASE, first)
+    sources = Sources(lambda c: sides[0], lambda c: sides[1], lambda c, manner: record(both(off_by(30, 2), single), c))
+    second = appeal(CASE, first, *sides, sources)
+    assert second.outcome is Outcome.FAIL
+    assert {f.subject for f in second.findings if f.outcome is Outcome.FAIL} == {"form"}
+
+
 @pytest.mark.parametrize(("ratios", "beyond"), [([2.0] * 9, True), ([0.5] * 9, False), ([0.9, 1.1] * 4 + [1.0], False)])
 def test_the_interval_of_a_median_decides(ratios: list[float], beyond: bool) -> None:
     low, high = median_interval(ratios)

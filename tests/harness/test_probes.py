@@ -93,3 +93,16 @@ def test_nan_is_the_same_bits_as_nan_and_a_missing_output_is_different() -> None
     a = {"x": torch.tensor([1.0, torch.nan]).numpy(), "y": torch.ones(2).numpy()}
     assert differences(a, {"x": a["x"].copy()}) == {"y": -1}
     assert differences(a, {"x": torch.tensor([1.5, torch.nan]).numpy(), "y": a["y"]}) == {"x": 1}
+
+
+def test_integers_cannot_tell_what_is_remembered() -> None:
+    """No other values are put in their place, so that the decoy is the same call."""
+
+    def workload(inputs: Inputs, /) -> Step:
+        x = inputs.integers("x", (5,), 0, 9)
+        return Step(lambda: {"out": x + 1})
+
+    recording, _ = measure(
+        Case("operators/whole", "operators", workload, "int64", (), probed=True), open_device("cpu"), manner=Manner.PROBED
+    )
+    assert recording.details["probes"]["stale"] == []

@@ -43,6 +43,19 @@ def test_an_entry_is_read(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_one_entry_may_be_about_several_cases(tmp_path: Path) -> None:
+    (read,) = load(write(tmp_path, case='["operators/softmax[*16]", "inference/*"]'), CASES)
+    assert [read.covers(case) for case in CASES] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("case", "words"), [('["operators/softmax*", "operators/nothing"]', "covers no case"), ("[]", "has no case"), ("[7]", "has no case")]
+)
+def test_each_of_several_cases_must_be_one(tmp_path: Path, case: str, words: str) -> None:
+    with pytest.raises(AssayError, match=words):
+        load(write(tmp_path, case=case), CASES)
+
+
 def test_a_reason_of_several_lines_becomes_one(tmp_path: Path) -> None:
     (read,) = load(write(tmp_path, reason='"""one\n  two"""'), CASES)
     assert read.reason == "one two"

@@ -15,7 +15,7 @@ def attention(inputs: Inputs, /, *, batch: int, heads: int, kv_heads: int, lengt
     """Attend with `heads` query heads over `kv_heads` key heads; returns `out`, `grad_query`, `grad_key`, `grad_value`.
 
     `mask`: "full", "causal", "ragged" (padded on the right, a mask that broadcasts over heads and queries) or "left_padded"
-    (causal and padded on the left: queries in the padding see nothing, and give zeros).
+    (causal and padded on the left: queries in the padding see nothing, and give zeros) or "biased" (a bias is added to the scores).
     """
     operator = oracle.scaled_dot_product_attention if inputs.golden else F.scaled_dot_product_attention
     operands = {
@@ -34,9 +34,11 @@ def attention(inputs: Inputs, /, *, batch: int, heads: int, kv_heads: int, lengt
 
 
 def visible_keys(inputs: Inputs, batch: int, length: int, mask: str) -> Tensor | None:
-    """Return the boolean mask, true where a key may be seen, that broadcasts to [batch, heads, length, length]; None: none is needed."""
+    """Return the mask, true where a key may be seen, or the bias: it broadcasts to [batch, heads, length, length]. None: none is needed."""
     if mask in ("full", "causal"):
         return None
+    if mask == "biased":
+        return inputs.normal("bias", (batch, 1, length, length))
     # two keys at least: over a single one every softmax is 1, and its gradient nothing but roundoff
     lengths = inputs.integers("lengths", (batch,), 2, length)
     position = torch.arange(length, device=inputs.device)
@@ -45,7 +47,7 @@ def visible_keys(inputs: Inputs, batch: int, length: int, mask: str) -> Tensor |
     if mask == "left_padded":
         causal = position[:, None] >= position
         return causal & (position >= length - lengths[:, None])[:, None, None, :]
-    raise ValueError(f"mask {mask!r} is none of full, causal, ragged, left_padded")
+    raise ValueError(f"mask {mask!r} is none of full, causal, ragged, left_padded, biased")
 
 
 CASES = in_each_dtype(
@@ -54,6 +56,7 @@ CASES = in_each_dtype(
         "attention-full": {"batch": 2, "heads": 4, "kv_heads": 4, "length": 129, "width": 80, "mask": "full"},
         "attention-causal": {"batch": 2, "heads": 4, "kv_heads": 4, "length": 127, "width": 64, "mask": "causal"},
         "attention-gqa": {"batch": 2, "heads": 9, "kv_heads": 3, "length": 128, "width": 64, "mask": "causal"},
+        "attention-biased": {"batch": 2, "heads": 3, "kv_heads": 3, "length": 67, "width": 64, "mask": "biased"},
         "attention-ragged": {"batch": 3, "heads": 3, "kv_heads": 3, "length": 97, "width": 64, "mask": "ragged"},
         "attention-left_padded": {"batch": 3, "heads": 9, "kv_heads": 3, "length": 64, "width": 64, "mask": "left_padded"},
     },

@@ -91,9 +91,13 @@ def _kind(op: Any) -> str:
 
 
 def _keywords(op: Any, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the keywords without which a unary operator cannot be called (a threshold, an order, a weight that is drawn)."""
+    """Return the keywords without which a unary operator cannot be called (a threshold, an order, a weight that is drawn).
+
+    rrelu draws at random in training only; that is judged by its law elsewhere.
+    """
     with opinfo.drawn_from(0):
-        return dict(op.sample_kwargs("cpu", dtype, torch.ones(2, dtype=dtype))[0])
+        keywords = dict(op.sample_kwargs("cpu", dtype, torch.ones(2, dtype=dtype))[0])
+    return keywords | ({"training": False} if "training" in keywords else {})
 
 
 def _draw(inputs: Inputs, narrow: bool) -> Callable[..., Tensor]:
@@ -145,7 +149,8 @@ def special(inputs: Inputs, /, *, operator: str) -> Step:
         first, second = (side[_divisible(first, second)] for side in (first, second))
         samples = [Sample((first, second), {})]
         if not inputs.dtype.is_floating_point:  # a division by zero may be refused, and must not take the rest with it
-            samples.append(Sample((first[second != 0], second[second != 0]), {}))
+            held = (first if op.name.startswith("__r") else second) != 0
+            samples.append(Sample((first[held], second[held]), {}))
     else:
         rows = torch.stack([values.roll(k)[:3] for k in range(len(values))]) if len(values) > 2 else values.repeat(3, 1)
         samples = [Sample((rows, 1), {}), Sample((rows.mT.contiguous(), 0), {})]

@@ -15,6 +15,7 @@ from harness.checks.probed import Probed
 from harness.checks.special_values import SpecialValues
 from harness.inputs import Inputs
 from suites.assets import opinfo
+from suites.workloads.operators.choosing import CHOOSING, chosen, settled
 from suites.workloads.operators.dtypes import BESIDE_OURS
 from suites.workloads.operators.samples import Calls, Sample
 
@@ -41,7 +42,16 @@ FORM_ONLY: Mapping[str, str] = dict.fromkeys(
     ("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided"), _UNDEFINED
 )
 
-#: Operators that PyTorch refuses among deterministic algorithms, since equal indices may come with unequal values; in the samples they do not.
+#: Operators that draw random numbers for some of their samples.
+MAY_DRAW = (
+    "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "nn.functional.alpha_dropout", "nn.functional.dropout",
+    "nn.functional.dropout2d", "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout/with_train",
+    "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d", "nn.functional.multi_head_attention_forward",
+    "nn.functional.rrelu", "nn.functional.scaled_dot_product_attention", "normal", "normal/in_place", "normal/number_mean", "pca_lowrank",
+    "rand_like", "randint", "randint_like", "randn", "randn_like", "svd_lowrank", "uniform",
+)  # fmt: skip
+
+#: Operators that PyTorch refuses among deterministic algorithms: equal indices may come with unequal values. In the samples they do not.
 _ONE_TO_ONE = tuple(f"nn.functional.max_unpool{n}d{variant}" for n in (1, 2, 3) for variant in ("", "/grad"))
 
 #: Operators that read memory rather than values, or take contiguous operands only: they are not tried in other layouts.
@@ -55,8 +65,8 @@ _BY_MEMORY = (
     "native_group_norm",
 )
 
-#: Elements of the largest operand of a sample that is called. Only grid_sampler_3d has larger ones, of up to 130 MB and seconds each (minutes
-#: in float16 on a CPU): their modes are those of its smaller ones.
+#: Elements of the largest operand of a sample that is called. Only grid_sampler_3d has larger ones, of up to 130 MB and seconds each
+#: (minutes in float16 on a CPU): their modes are those of its smaller ones.
 LARGEST = 2**17
 
 CHECKS: tuple[Promise, ...] = (Answered(), SpecialValues(), Closeness(samples=True), Exact(), Probed(), *BESIDE_OURS)
@@ -67,7 +77,7 @@ def sampled(inputs: Inputs, /, *, operator: str) -> Step:
     if inputs.rotation is not None and operator in _BY_MEMORY:
         raise ValueError(f"{operator} is defined by how its operands lie in memory")
     op = opinfo.operators()[operator]
-    called = _undemanding(op) if operator in _ONE_TO_ONE else op
+    called = _undemanding(op) if operator in _ONE_TO_ONE else chosen(operator, op) if operator in CHOOSING else op
     calls = Calls(inputs, called, _samples(operator, inputs.dtype, inputs.seed), operator in FORM_ONLY)
     return Step(calls, 1.0, "passes", details=calls.details)
 
@@ -90,7 +100,11 @@ def _undemanding(op: Callable[..., Any]) -> Callable[..., Any]:
 def _samples(operator: str, dtype: torch.dtype, seed: int) -> list[Sample]:
     op = opinfo.operators()[operator]
     drawn = [Sample((s.input, *s.args), dict(s.kwargs), s.output_process_fn_grad) for s in opinfo.samples(op, dtype, seed)]
-    found = [sample.tried(op) for sample in drawn if all(leaf.numel() <= LARGEST for leaf in sample.leaves())]
+    found = [sample for sample in drawn if all(leaf.numel() <= LARGEST for leaf in sample.leaves)]
+    if operator in MAY_DRAW:
+        found = [sample.tried(op) for sample in found]
+    if operator in CHOOSING:
+        return [settled(operator, sample) for sample in found]
     return [_indices_on_host(sample) for sample in found] if operator == "tensor_split" else found
 
 

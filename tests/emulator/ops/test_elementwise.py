@@ -183,3 +183,9 @@ def test_gradients_flow() -> None:
         return torch.autograd.grad(((x * y).exp() / (1 + x.square()) - (y.tanh() * x).sigmoid()).sum(), (x, y))
 
     agree(gradient, values(torch.float32), values(torch.float32, seed=1))
+
+
+def test_a_complex_number_of_another_width_is_refused():
+    real = torch.ones(3, dtype=torch.float64).npu()
+    with pytest.raises(RuntimeError, match="makes torch.complex128, and not torch.complex64"):
+        torch.complex(real, real, out=torch.ones(3, dtype=torch.complex64).npu()).cpu()

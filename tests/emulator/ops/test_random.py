@@ -79,6 +79,16 @@ def test_bernoulli_of_a_number_and_of_a_tensor():
     torch.testing.assert_close(torch.bernoulli(odds).cpu().mean(0), torch.tensor([0.0, 0.25, 1.0]), rtol=0, atol=0.02)
 
 
+def test_uniform_from_more_to_less_is_refused():
+    with pytest.raises(RuntimeError, match="greater than"):
+        torch.ones(3).npu().uniform_(3, -1).cpu()
+
+
+def test_multinomial_of_whole_weights_is_refused():
+    with pytest.raises(RuntimeError, match="self not implemented for DT_INT64"):
+        torch.multinomial(torch.tensor([1, 2]).npu(), 1).cpu()
+
+
 def test_multinomial_with_replacement_has_the_weights():
     weights = torch.tensor([[1.0, 0.0, 3.0], [2.0, 2.0, 0.0]], device="npu")
     drawn = torch.multinomial(weights, COUNT, replacement=True).cpu()

@@ -88,3 +88,10 @@ def test_the_forms_without_scales_of_older_toolkits() -> None:
     sizes = [9, 8], [2, 4, 4, 5], False, 0.0, 0.0
     older, newer = (OPERATORS[f"aclnnUpsampleBilinear2dBackward{form}"].function(IMAGE, *sizes, IMAGE) for form in ("", "V2"))
     assert older.equal(newer)
+
+
+def test_bytes_are_interpolated_by_the_nearest_only() -> None:
+    image = torch.arange(48, dtype=torch.uint8).view(1, 3, 4, 4)
+    agree(lambda x: F.interpolate(x, scale_factor=2, mode="nearest"), image)
+    with pytest.raises(RuntimeError, match="not implemented for DT_UINT8"):
+        F.interpolate(image.npu(), scale_factor=2, mode="bilinear").cpu()

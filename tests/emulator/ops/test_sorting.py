@@ -65,3 +65,9 @@ def test_gradient_of_sort_goes_back_to_the_places():
         return x.grad
 
     agree(gradient, X.clone().requires_grad_())
+
+
+@pytest.mark.parametrize(("x", "k"), [(torch.tensor(2.0), 3), (torch.tensor([2.0, 1.0]), 3)])
+def test_kthvalue_beyond_the_last_is_refused(x, k):
+    with pytest.raises(RuntimeError, match=f"k is {k}, and there are"):
+        torch.kthvalue(x.npu(), k).values.cpu()

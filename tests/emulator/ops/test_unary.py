@@ -59,3 +59,9 @@ def test_replacements_of_special_values(name: str) -> None:
 
 def test_sign_of_truth() -> None:
     agree(torch.sign, torch.tensor([True, False]))
+
+
+@pytest.mark.parametrize("name", ["exp", "erf", "erfc", "logit"])
+def test_what_cann_takes_in_no_narrow_integer(name: str) -> None:
+    with pytest.raises(RuntimeError, match="self not implemented for DT_INT16, should be in dtype support list"):
+        getattr(torch, name)(torch.arange(3, dtype=torch.int16).npu()).cpu()

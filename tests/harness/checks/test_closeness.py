@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.checks.closeness import Closeness
 from harness.checks.errors import errors_of, signal_of
-from harness.verdict import FAILING, Outcome
+from harness.verdict import FAILING, Cause, Outcome
 from tests.harness.checks.build import evidence
 
 RNG = np.random.default_rng(0)
@@ -161,3 +161,30 @@ def test_a_blunt_worst_bound_is_said_and_rms_decides() -> None:
     worst = Closeness()(evidence({"out": reference}, {"out": reference}, {"out": GOLDEN}))[1]
     assert worst.outcome is Outcome.PASS
     assert worst.message.startswith("blunt")
+
+
+def many(outputs: int, size: int, truncated: bool) -> dict[str, list[np.ndarray]]:
+    made: dict[str, list[np.ndarray]] = {}
+    for i in range(outputs):
+        golden = np.random.default_rng(i).standard_normal(size)
+        nearest = torch.from_numpy(golden).bfloat16().float().numpy()
+        down = (torch.from_numpy(golden.astype(np.float32)).view(torch.int32) & -65536).view(torch.float32).numpy()
+        made[f"{i:03d}.0"] = [down if truncated else nearest, nearest, golden]
+    return made
+
+
+@pytest.mark.parametrize(("truncated", "outcome"), [(True, Outcome.FAIL), (False, Outcome.PASS)])
+def test_a_lean_too_small_to_see_in_one_output_is_seen_in_many(truncated: bool, outcome: Outcome) -> None:
+    sides = [{name: arrays[k] for name, arrays in many(40, 20, truncated).items()} for k in range(3)]
+    findings = Closeness(samples=True)(evidence(*sides, "bfloat16"))  # type: ignore[arg-type]
+    assert {f.outcome for f in findings} == {outcome}
+    if truncated:
+        assert findings[0].cause is Cause.ROUNDING
+
+
+def test_of_many_samples_some_may_be_constant() -> None:
+    constant, varied = np.ones(4), np.linspace(1, 2, 4)
+    golden = {"000.0": constant, "001.0": varied}
+    device = {name: array.astype(np.float32) for name, array in golden.items()}
+    assert {f.outcome for f in Closeness(samples=True)(evidence(device, device, golden))} == {Outcome.PASS}
+    assert Outcome.MISTRUSTED in {f.outcome for f in Closeness()(evidence(device, device, golden))}

@@ -1,5 +1,7 @@
 """Integers, booleans and quantised values, exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.checks.exact import Exact
 from harness.verdict import Cause, Finding, Outcome
-from tests.harness.checks.build import evidence
+from tests.harness.checks.build import evidence, recording
 
 
 def judged(device: np.ndarray, golden: np.ndarray, dtype: str = "float32", only: tuple[str, ...] = ("*",)) -> list[Finding]:
@@ -35,6 +37,13 @@ def test_a_wrong_index_of_real_numbers_is_a_wrong_choice() -> None:
 def test_what_the_reference_device_has_too_is_no_fault() -> None:
     found = Exact()(evidence({"q": np.array([5])}, {"q": np.array([5])}, {"q": np.array([4])}, "int64"))
     assert found[0].outcome is Outcome.PASS
+
+
+def test_what_an_accepted_form_has_too_is_no_fault() -> None:
+    made = evidence({"q": np.array([5, 6])}, {"q": np.array([4, 6])}, {"q": np.array([4, 6])}, "uint8")
+    assert Exact()(made)[0].outcome is Outcome.FAIL
+    form = recording({"q": np.array([5, 7])})
+    assert Exact()(replace(made, accepted=(form,)))[0].outcome is Outcome.PASS
 
 
 def test_booleans_and_scalars_are_compared_too() -> None:
@@ -85,3 +94,23 @@ def test_many_outputs_are_summed_up() -> None:
     assert (found.outcome, found.message) == (Outcome.PASS, "17 outputs are exact")
     (found,) = Exact()(evidence(many | {"q05": np.arange(3) + 1}, many, many))
     assert (found.outcome, found.subject) == (Outcome.FAIL, "q05")
+
+
+def tie(ours: list[int], picked: list[float]) -> Outcome:
+    golden = {"0.1": np.array([0, 1]), "0.1~picked0": np.array([5.0, 5.0])}
+    device = {"0.1": np.array(ours), "0.1~picked0": np.array(picked)}
+    return Exact()(evidence(device, golden, golden, "float32"))[0].outcome
+
+
+def test_the_order_of_equal_values_is_no_fault_and_another_value_is() -> None:
+    assert tie([1, 0], [5.0, 5.0]) is Outcome.PASS
+    assert tie([1, 2], [5.0, 4.0]) is Outcome.FAIL
+
+
+def test_a_wrong_sum_of_integers_names_the_cause_that_its_shape_tells() -> None:
+    golden = np.arange(1.0, 65.0).reshape(8, 8)
+    device = golden.astype(np.float32)
+    device[-1] = 0
+    assert Exact(("*",), "exact")(evidence({"x": device}, {"x": golden.astype(np.float32)}, {"x": golden}, "float32")) == []
+    (found,) = Exact(("x*",))(evidence({"x": device}, {"x": golden.astype(np.float32)}, {"x": golden}, "float32"))
+    assert found.cause is Cause.TAIL

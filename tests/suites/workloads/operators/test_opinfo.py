@@ -9,7 +9,7 @@ from harness.devices import open_device
 from harness.manner import Manner
 from harness.measure import measure
 from suites.assets import opinfo
-from suites.workloads.operators.opinfo import _BY_MEMORY, CASES, DTYPES, FORM_ONLY, LARGEST, LEFT_OUT
+from suites.workloads.operators.opinfo import _BY_MEMORY, CASES, DTYPES, FORM_ONLY, LARGEST, LEFT_OUT, MAY_DRAW
 from suites.workloads.operators.samples import Sample
 from tests.suites.workloads.operators.judging import judged_on_itself
 
@@ -67,17 +67,32 @@ def test_the_same_seed_draws_the_same_samples_and_leaves_the_generators_alone() 
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_just_the_operators_named_draw_random_numbers() -> None:
+    drawing = set()
+    for name, op in opinfo.operators().items():
+        if name in LEFT_OUT:
+            continue
+        dtype = getattr(torch, next((d for d in DTYPES if d in opinfo.dtypes(op)), "complex64"))
+        drawn = [Sample((s.input, *s.args), dict(s.kwargs)) for s in opinfo.samples(op, dtype, 0)]
+        small = [sample for sample in drawn if all(leaf.numel() <= LARGEST for leaf in sample.leaves)]
+        if any(sample.tried(op).draws for sample in small[:60]):
+            drawing.add(name)
+    assert drawing == set(MAY_DRAW)
+
+
 def test_only_one_operator_has_samples_too_large_to_call() -> None:
     for name, op in opinfo.operators().items():
         if name not in LEFT_OUT and "float32" in opinfo.dtypes(op):
             drawn = [Sample((s.input, *s.args), dict(s.kwargs)) for s in opinfo.samples(op, torch.float32, 0)]
-            too_large = sum(any(leaf.numel() > LARGEST for leaf in sample.leaves()) for sample in drawn)
+            too_large = sum(any(leaf.numel() > LARGEST for leaf in sample.leaves) for sample in drawn)
             assert too_large == (18 if name == "grid_sampler_3d" else 0), name
 
 
-SOME = ["add[float32]", "softmax[bfloat16]", "matmul[float16]", "sort[float32]", "floor_divide[int32]", "logical_and[bool]", "fft.fft[float32]",
-        "nn.functional.conv2d[float32]", "nn.functional.dropout[float32]", "empty[float32]", "as_strided[float32]", "imag[complex64]",
-        "nn.functional.scaled_dot_product_attention[float32]", "tensor_split[float32]", "linalg.svd[float32]"]  # fmt: skip
+SOME = [
+    "add[float32]", "softmax[bfloat16]", "matmul[float16]", "sort[float32]", "floor_divide[int32]", "logical_and[bool]",
+    "fft.fft[float32]", "nn.functional.conv2d[float32]", "nn.functional.dropout[float32]", "empty[float32]", "as_strided[float32]",
+    "imag[complex64]", "nn.functional.scaled_dot_product_attention[float32]", "tensor_split[float32]", "linalg.svd[float32]",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SOME)

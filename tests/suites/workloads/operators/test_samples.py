@@ -89,3 +89,15 @@ def test_nested_operands_are_placed_and_hashed() -> None:
     assert list(inputs.digests) == ["calls", "samples"]
     assert len(inputs.placed) == 2
     assert made()["000.0"].tolist() == [1, 1, 0]
+
+
+def test_what_indices_pick_is_kept_beside_them() -> None:
+    outputs = calls(lambda x: torch.sort(x, dim=1), Sample((torch.tensor([[2.0, 1.0], [3.0, 4.0]]),), {}))()
+    assert outputs["000.1~picked1"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    flat = calls(torch.argmax, Sample((torch.tensor([2.0, 5.0, 1.0]),), {}))()
+    assert flat["000.0~picked"].item() == 5.0
+
+
+def test_indices_that_fit_nothing_pick_nothing() -> None:
+    outputs = calls(lambda x: (x, torch.tensor([9, 9])), Sample((torch.ones(3),), {}))()
+    assert [name for name in outputs if "~" in name] == []
