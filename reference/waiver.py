@@ -22,8 +22,8 @@ from harness.errors import AssayError
 PACKAGED = Path(__file__).parent / "waivers"
 
 _REQUIRED = ("owner", "reason", "link")
-_PATTERNS = ("check", "subject", "device")
-_KEYS = ("case", *_REQUIRED, "expires", *_PATTERNS, "versions", "emulated")
+_FINDINGS = ("check", "subject")
+_KEYS = ("case", *_REQUIRED, "expires", *_FINDINGS, "device", "versions", "emulated")
 _STEM = re.compile(r"([a-z][a-z0-9_]*)(:\d+)?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LEADING = re.compile(r"\d+(\.\d+)*(\.?(rc|alpha|beta)\d+)?", re.IGNORECASE)  # "8.0.RC3" of CANN's "8.0.RC3.alpha001"
@@ -33,10 +33,10 @@ _LEADING = re.compile(r"\d+(\.\d+)*(\.?(rc|alpha|beta)\d+)?", re.IGNORECASE)  # 
 class Waiver:
     """Somebody's word that a device is known to fail a case, why, and until when.
 
-    `source` names file and entry. `concerns` is a kind of device ("npu") or one device's name ("npu:0"). `case` (one or several),
-    `check`, `subject` and `device` are exact or patterns in which `*` and `?` stand for anything and for one character; brackets, which case ids are full of,
-    stand for themselves. `device` is held against the candidate's hardware and name. `versions` maps a package, or software that the
-    device reports, to a PEP 440 specifier. `expires` is the last day. `emulated`: for a stand-in, and then not for the real device.
+    `source` names file and entry. `concerns` is a kind of device ("npu") or one device's name ("npu:0"). `case`, `check`, `subject` (one or
+    several of each) and `device` are exact or patterns in which `*` and `?` stand for anything and for one character; brackets, which case
+    ids are full of, stand for themselves. `device` is held against the candidate's hardware and name. `versions` maps a package, or software
+    that the device reports, to a PEP 440 specifier. `expires` is the last day. `emulated`: for a stand-in, and then not for the real device.
     """
 
     source: str
@@ -46,19 +46,19 @@ class Waiver:
     reason: str
     link: str
     expires: date
-    check: str = "*"
-    subject: str = "*"
+    check: str | tuple[str, ...] = "*"
+    subject: str | tuple[str, ...] = "*"
     device: str = "*"
     versions: Mapping[str, str] = field(default_factory=dict)
     emulated: bool = False
 
     def covers(self, case: str) -> bool:
         """Tell whether the waiver is about the case of that id."""
-        return any(matches(case, pattern) for pattern in _several(self.case))
+        return _any_matches(case, self.case)
 
     def excuses(self, check: str, subject: str) -> bool:
         """Tell whether the waiver is about a finding of that check on that subject."""
-        return matches(check, self.check) and matches(subject, self.subject)
+        return _any_matches(check, self.check) and _any_matches(subject, self.subject)
 
     def expired(self, today: date) -> bool:
         """Tell whether the last day is over."""
@@ -84,8 +84,8 @@ class Waiver:
         return {**asdict(self), "versions": dict(self.versions), "expires": self.expires.isoformat()}
 
 
-def _several(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else patterns
+def _any_matches(text: str, patterns: str | tuple[str, ...]) -> bool:
+    return any(matches(text, pattern) for pattern in ((patterns,) if isinstance(patterns, str) else patterns))
 
 
 def matches(text: str, pattern: str) -> bool:
@@ -144,14 +144,15 @@ def _entry(path: Path, name: str, entry: object, cases: Collection[str]) -> Waiv
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0)[0]
             raise AssayError(f"{where}: has the unknown key {key!r}; the nearest is {near!r}")
-    texts = {key: _text(where, key, entry.get(key)) for key in (*_REQUIRED, *_PATTERNS) if key in entry or key in _REQUIRED}
+    texts = {key: _text(where, key, entry.get(key)) for key in (*_REQUIRED, "device") if key in entry or key in _REQUIRED}
     _check_link(where, texts["link"])
     covered = _cases(where, entry.get("case"), cases)
+    found = {key: _one_or_several(where, key, entry[key]) for key in _FINDINGS if key in entry}
     emulated = entry.get("emulated", False)
     if not isinstance(emulated, bool):
         raise AssayError(f"{where}: emulated is true or false, not {emulated!r}")
     expires, versions = _expires(where, entry.get("expires")), _versions(where, entry.get("versions", {}))
-    return Waiver(f"{path.name}: {name}", path.stem, covered, expires=expires, versions=versions, emulated=emulated, **texts)
+    return Waiver(f"{path.name}: {name}", path.stem, covered, expires=expires, versions=versions, emulated=emulated, **texts, **found)
 
 
 def _text(where: str, key: str, value: object) -> str:
@@ -173,13 +174,18 @@ def _check_link(where: str, link: str) -> None:
 
 def _cases(where: str, value: object, cases: Collection[str]) -> str | tuple[str, ...]:
     """Return the pattern or patterns, each of which must cover a case."""
-    listed = isinstance(value, list) and len(value) > 0
-    patterns = tuple(_text(where, "case", one) for one in (value if isinstance(value, list) and value else [value]))
-    for pattern in patterns:
+    patterns = _one_or_several(where, "case", value)
+    for pattern in (patterns,) if isinstance(patterns, str) else patterns:
         if not any(matches(case, pattern) for case in cases):
             near = difflib.get_close_matches(pattern, cases, n=1, cutoff=0)
             raise AssayError(f"{where}: covers no case: {pattern!r}; the nearest is {near[0]!r}" if near else f"{where}: covers no case")
-    return patterns if listed else patterns[0]
+    return patterns
+
+
+def _one_or_several(where: str, key: str, value: object) -> str | tuple[str, ...]:
+    if isinstance(value, list) and value:
+        return tuple(_text(where, key, one) for one in value)
+    return _text(where, key, value)
 
 
 def _expires(where: str, value: object) -> date:

@@ -24,7 +24,8 @@ def BatchNorm(
     mean: Out,
     invstd: Out,
 ) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor, Tensor]:
-    result, *saved = aten.native_batch_norm.default(self, weight, bias, running_mean, running_var, training, momentum, eps)
+    """As the CPU, of contiguous operands, as CANN makes them: of others the CPU rounds every sum to half precision."""
+    result, *saved = aten.native_batch_norm.default(self.contiguous(), weight, bias, running_mean, running_var, training, momentum, eps)
     if not training and running_mean is not None and running_var is not None:  # the CPU saves nothing then, torch_npu has the memory
         saved = [running_mean, torch.rsqrt(running_var.float() + eps)]
     return running_mean, running_var, result, saved[0], saved[1]
@@ -48,7 +49,8 @@ def BatchNormBackward(
 ) -> Any:
     kept = next((one.dtype for one in (weight, running_mean) if one is not None), self.dtype)
     statistics = [None if one is None else one.to(kept) for one in (mean, invstd)]
-    return aten.native_batch_norm_backward.default(grad, self, weight, running_mean, running_var, *statistics, training, eps, list(mask))
+    operands = (grad.contiguous(), self.contiguous(), weight, running_mean, running_var, *statistics)
+    return aten.native_batch_norm_backward.default(*operands, training, eps, list(mask))
 
 
 def _others(self: Tensor) -> list[int]:

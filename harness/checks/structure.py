@@ -26,6 +26,7 @@ FEWEST = 256  # elements from which there is a structure to speak of
 RATIO = 3.0  # times the accepted sides' own
 _GATE = 1.05  # times their rms, up to which a result is left alone
 _ROWS, _BIAS = 0.1, 0.35  # u
+_DISTINCT = 16  # values of the golden from which errors can be said to lean, not to repeat
 _LINES = 8  # rows or columns from which a mean over them means something
 
 
@@ -70,9 +71,14 @@ def _bias(e: np.ndarray, g: np.ndarray) -> float:
         return 0.0
     most = 0.0
     for lean in (np.sum(e * np.sign(g), axis=1), np.sum(e, axis=1)):
-        size = abs(float(np.sum(lean)))
-        most = max(most, size if size > 4 * math.sqrt(float(np.sum(lean * lean))) else 0.0)
+        most = max(most, _beyond_chance(lean))
     return most / total
+
+
+def _beyond_chance(lean: np.ndarray) -> float:
+    """Return the size of a sum over rows, or 0 where it is within four of its standard errors."""
+    size = abs(float(np.sum(lean)))
+    return size if size > 4 * float(np.std(lean)) * math.sqrt(len(lean)) else 0.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,7 @@ def leaning(outputs: Sequence[tuple[Output, Sized]], u: float, chain: int) -> Mi
     figures = []
     for side in range(2):
         lean = np.array([row[side][0] for row in rows])
-        size = abs(float(lean.sum()))
-        figures.append(size / sum(row[side][1] for row in rows) if size > 4 * math.sqrt(float(lean @ lean)) else 0.0)
+        figures.append(_beyond_chance(lean) / sum(row[side][1] for row in rows))
     bound = max(RATIO * figures[1], _BIAS * u + 2 * ARITHMETIC * math.sqrt(max(chain - 1, 0) / 6))
     return Misshapen("bias", figures[0], bound, figures[1], Cause.ROUNDING) if figures[0] > bound else None
 
@@ -174,7 +179,7 @@ def _spread(e: np.ndarray, g: np.ndarray, energy: float, rms: float) -> Cause:
         return Cause.VALUES
     lean = float(np.sum(e * np.sign(g))) ** 2 / (e.size * energy) if energy else 0.0
     whole = _explained(e.reshape(1, -1), g.reshape(1, -1))
-    if lean > 0.4 and whole < 0.98:
+    if lean > 0.4 and whole < 0.98 and np.unique(g).size >= _DISTINCT:
         return Cause.ROUNDING
     explained = max(_explained(_as_rows(e), _as_rows(g)), _explained(_as_rows(e).T, _as_rows(g).T)) if e.size >= 64 else 0.0
     return Cause.STATISTIC if explained > 0.6 else Cause.PRECISION

@@ -17,8 +17,9 @@ def scaled_dot_product_attention(
     """Return `softmax(query key^T / sqrt(width)) value`: [batch, heads, queries, width].
 
     `key` and `value` are [batch, kv_heads, keys, width]; with `enable_gqa`, head h attends with key head h // (heads / kv_heads).
-    `attn_mask` is boolean, true where a key may be seen, or is added to the scores; it broadcasts to [batch, heads, queries, keys]. `is_causal`: query i
-    sees keys 0..i. A query that may see nothing gives zeros and passes no gradient, as torch.nn.functional does since 2.5.
+    `attn_mask` is boolean, true where a key may be seen, or is added to the scores; it broadcasts to [batch, heads, queries, keys].
+    `is_causal`: query i sees keys 0..i. A query that may see nothing gives zeros and passes no gradient, as torch.nn.functional
+    does since 2.5.
     """
     if enable_gqa:
         group = query.shape[1] // key.shape[1]

@@ -110,7 +110,11 @@ def _parity(frames: Frames) -> Tile:
     rows = rows[(rows["unit"] == "u") & rows["bound"].gt(0) & rows["measured"].notna()]
     if rows.empty:
         return Tile("Numerical parity", "not measured", "no case was judged against float64")
-    worst = next(records(rows.assign(share=rows["measured"] / rows["bound"]).sort_values("share", ascending=False)))
+    rows = rows.assign(share=rows["measured"] / rows["bound"])
+    rows = rows[rows["share"].le(1) | rows["outcome"].ne("pass")]  # what an appeal acquitted is beyond its first bound, and passes
+    if rows.empty:
+        return Tile("Numerical parity", "not measured", "no figure stayed without an appeal")
+    worst = next(records(rows.sort_values("share", ascending=False)))
     if frames.comparison.get("self_comparison") and worst.share <= 1:
         note = f"{len(rows)} figures were judged, but a device that repeats itself is within twice its own error"
         return Tile("Numerical parity", "not measured", note)

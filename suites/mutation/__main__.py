@@ -47,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=STORED, metavar="FILE", help="where the score is stored (default: reference/mutation.json)"
     )
     parser.add_argument(
-        "--benign-cases", type=int, default=24, metavar="N", help="cases that a benign variant is put to at most (default: 24)"
+        "--benign-cases", type=int, default=20, metavar="N", help="cases that a benign variant is put to at most (default: 20)"
     )
-    parser.add_argument("--fault-cases", type=int, default=80, metavar="N", help="cases that a fault is put to at most (default: 80)")
+    parser.add_argument("--fault-cases", type=int, default=60, metavar="N", help="cases that a fault is put to at most (default: 60)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="processes at a time (default: 2)")
     parser.add_argument("--mutant", action="append", default=[], metavar="NAME", help="only this one (may be repeated)")
     parser.add_argument("--list", action="store_true", help="list the mutants")

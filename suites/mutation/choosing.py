@@ -1,5 +1,6 @@
 """Which cases a mutant is put to: those that reach its operators, spread evenly. Knows no mutant by name and no verdict."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from harness.case import Case
@@ -37,21 +38,33 @@ def _usual(case: Case) -> int:
 def chosen(mutant: Mutant, trace: Trace, dtypes: Mapping[str, str], most: int) -> list[str]:
     """Return up to `most` ids of cases that reach an operator of the mutant.
 
-    Operator by dtype they are taken in turn; among the cases of one operator and dtype, one that reaches few others alternates with one
-    from an order that is spread over the catalogue. The rule looks at no more than the names of the mutant's operators.
+    Operator by dtype they are taken in turn. Among the cases of one operator and dtype the probes of the fingerprint come first, then those
+    that bear the operator's name; then one that reaches few others alternates with one from an order that is spread over the catalogue.
+    The rule looks at no more than the names of the mutant's operators.
     """
     queues: dict[tuple[str, str], list[str]] = {}
     for case, operators in trace.items():
         for operator in operators:
             if mutant.strikes(operator):
                 queues.setdefault((operator, dtypes[case]), []).append(case)
-    ordered = [_alternating(sorted(queues[key], key=lambda case: len(trace[case])), _spread(queues[key])) for key in sorted(queues)]
+    ordered = [
+        sorted(_alternating(sorted(cases, key=lambda case: len(trace[case])), _spread(cases)), key=lambda case: _aside(case, operator))
+        for (operator, _), cases in sorted(queues.items())
+    ]
     taken: dict[str, None] = {}
     for turn in range(max(map(len, ordered), default=0)):
         for queue in ordered:
             if turn < len(queue) and len(taken) < most:
                 taken.setdefault(queue[turn])
     return list(taken)
+
+
+def _aside(case: str, operator: str) -> int:
+    """Return how far a case is from being about the operator, by its id alone."""
+    if case.startswith("operators/fingerprint/"):
+        return 0
+    named = operator.split("::")[-1].split(".")[0].strip("_")
+    return 1 if re.search(rf"[/.]{re.escape(named)}\W", case) else 2
 
 
 def _alternating(first: Sequence[str], second: Sequence[str]) -> list[str]:

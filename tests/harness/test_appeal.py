@@ -120,3 +120,17 @@ def test_the_interval_of_a_median_decides(ratios: list[float], beyond: bool) -> 
     low, high = median_interval(ratios)
     assert low <= float(np.median(ratios)) <= high
     assert (low > 1) is beyond
+
+
+def test_what_should_be_exact_is_not_excused_by_the_inputs_roundoff() -> None:
+    exact = replace(CASE, checks=(Exact(only=("out",)),))
+    golden = np.arange(9.0)
+    device = golden.astype(np.float32)
+    device[3] += 1
+
+    def on_host(case: Case, manner: Manner) -> Recording:
+        return record({"out": golden * (1 + 2.0**-24) if manner.moved else golden.astype(np.float32)}, case)
+
+    sides = record({"out": device}, exact), record({"out": golden.astype(np.float32)}, exact), record({"out": golden}, exact)
+    sources = Sources(lambda c: sides[0], lambda c: sides[1], on_host)
+    assert appeal(exact, judge(exact, *sides), *sides, sources).outcome is Outcome.FAIL

@@ -62,6 +62,15 @@ def _specials(dtype: torch.dtype) -> Tensor:
     return torch.tensor([0.0, *half, torch.inf, torch.nan, -0.0, *(-v for v in half), -torch.inf], dtype=torch.float64).to(dtype)
 
 
+def _places(values: Tensor) -> list[int]:
+    """Return where the values are moderate: not zero, and far from both ends of the range."""
+    return [i for i, value in enumerate(values.tolist()) if value and 1e-3 < abs(float(value)) < 1e3]
+
+
+def _moderate(values: Tensor) -> Tensor:
+    return values[_places(values)]
+
+
 def _divisible(first: Tensor, second: Tensor) -> Tensor:
     """Return where an integer division is defined: that of the least integer and -1 is not, and ends the process on x86."""
     if first.dtype.is_floating_point or first.dtype in (torch.bool, torch.uint8):
@@ -143,11 +152,14 @@ def special(inputs: Inputs, /, *, operator: str) -> Step:
         values = values[(values >= -_HELD) & (values <= _HELD)]
     if kind == "unary":
         keywords = _keywords(op, inputs.dtype)
-        samples = [Sample((v,), keywords) for v in (values.clone(), values.repeat(9))]  # vectorised loops have another path than their rest
+        # vectorised loops have another path than their rest; beside the largest numbers nothing shows of the small ones
+        samples = [Sample((v,), keywords) for v in (values.clone(), values.repeat(9), _moderate(values))]
     elif kind == "binary":
         first, second = (values[list(side)] for side in zip(*product(range(len(values)), repeat=2), strict=True))
         first, second = (side[_divisible(first, second)] for side in (first, second))
         samples = [Sample((first, second), {})]
+        pairs = [values[list(side)] for side in zip(*product(_places(values), repeat=2), strict=True)]
+        samples.append(Sample((pairs[0], pairs[1]), {}))
         if not inputs.dtype.is_floating_point:  # a division by zero may be refused, and must not take the rest with it
             held = (first if op.name.startswith("__r") else second) != 0
             samples.append(Sample((first[held], second[held]), {}))

@@ -105,6 +105,14 @@ def _embedding(weight: Tensor, indices: Tensor, cotangent: Tensor) -> tuple[Tens
     return (result.detach(), *torch.autograd.grad(result, [leaf], cotangent))
 
 
+def _halves(draw: Integers) -> list[tuple[Tensor, ...]]:
+    return [(draw(3, length) / 2,) for length in _LENGTHS]
+
+
+def _rounded(x: Tensor) -> tuple[Tensor, ...]:
+    return torch.round(x), torch.floor(x), torch.ceil(x), torch.trunc(x)
+
+
 #: What is probed: the operator, and its operands.
 PROBES: Mapping[str, tuple[Callable[..., object], Callable[[Integers], list[tuple[Tensor, ...]]]]] = {
     "matmul": (_gradients(torch.matmul), _products),
@@ -116,6 +124,7 @@ PROBES: Mapping[str, tuple[Callable[..., object], Callable[[Integers], list[tupl
     "cumsum": (_gradients(lambda x: x.cumsum(1)), _scanned),
     "index_add": (lambda x, index, source: x.index_add(0, index, source), _scattered),
     "embedding": (_embedding, _looked_up),
+    "round": (_rounded, _halves),
 }
 
 

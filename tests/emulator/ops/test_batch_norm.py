@@ -68,3 +68,14 @@ def test_synchronized_forward_and_backward_equal_the_whole():
     grad_input = torch.batch_norm_backward_elemt(grad, X.npu(), mean, invstd, weight, sum_dy, sum_dy_xmu, counts)
     for found, wanted in zip((output, grad_input, grad_weight, grad_bias), (expected, *whole[1:]), strict=True):
         torch.testing.assert_close(found.cpu(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_is_the_same_in_any_layout():
+    x = torch.randn((5, 4, 3, 6), generator=torch.Generator().manual_seed(1)).half()
+    weight = torch.tensor([0.5, 1.5, 2.5, 3.5]).half()
+    results = []
+    for laid_out in (x.npu(), x.mT.contiguous().npu().mT):
+        leaves = [laid_out.detach().requires_grad_(), weight.npu().requires_grad_()]
+        result = F.batch_norm(leaves[0], None, None, leaves[1], training=True)
+        results.append([result.detach(), *torch.autograd.grad(result.sum() + (result**2).sum(), leaves)])
+    assert all(a.cpu().equal(b.cpu()) for a, b in zip(*results, strict=True))
