@@ -34,15 +34,15 @@ def taking(function: Callable[..., Any], *dtypes: torch.dtype) -> Callable[..., 
     return call
 
 
-def listed(self: Tensor, *dtypes: torch.dtype) -> None:
-    """Refuse a tensor of any other dtype than `dtypes` as `taking` does."""
-    if self.dtype not in dtypes:
-        raise RuntimeError(_not_listed(self.dtype, dtypes))
+def listed(tensor: Tensor, *dtypes: torch.dtype, name: str = "self") -> None:
+    """Refuse a tensor of any other dtype than `dtypes` as `taking` does; `name` is what CANN calls it."""
+    if tensor.dtype not in dtypes:
+        raise RuntimeError(_not_listed(tensor.dtype, dtypes, name))
 
 
-def _not_listed(dtype: torch.dtype, dtypes: tuple[torch.dtype, ...]) -> str:
+def _not_listed(dtype: torch.dtype, dtypes: tuple[torch.dtype, ...], name: str = "self") -> str:
     wanted = ",".join(_CANN_NAMES[one] for one in dtypes)
-    return f"self not implemented for {_CANN_NAMES.get(dtype, dtype)}, should be in dtype support list [{wanted}]"
+    return f"{name} not implemented for {_CANN_NAMES.get(dtype, dtype)}, should be in dtype support list [{wanted}]"
 
 
 def cube(math_type: int, *operands: Tensor) -> tuple[Tensor, ...]:

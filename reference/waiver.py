@@ -33,10 +33,11 @@ _LEADING = re.compile(r"\d+(\.\d+)*(\.?(rc|alpha|beta)\d+)?", re.IGNORECASE)  # 
 class Waiver:
     """Somebody's word that a device is known to fail a case, why, and until when.
 
-    `source` names file and entry. `concerns` is a kind of device ("npu") or one device's name ("npu:0"). `case`, `check`, `subject` (one or
-    several of each) and `device` are exact or patterns in which `*` and `?` stand for anything and for one character; brackets, which case
-    ids are full of, stand for themselves. `device` is held against the candidate's hardware and name. `versions` maps a package, or software
-    that the device reports, to a PEP 440 specifier. `expires` is the last day. `emulated`: for a stand-in, and then not for the real device.
+    `source` names file and entry. `concerns` is a kind of device ("npu") or one device's name ("npu:0"). `case`, `check`, `subject` (one
+    or several of each) and `device` are exact or patterns in which `*` and `?` stand for anything and for one character; brackets, which
+    case ids are full of, stand for themselves. `device` is held against the candidate's hardware and name. `versions` maps a package, or
+    software that the device reports, to a PEP 440 specifier. `expires` is the last day. `emulated`: for a stand-in, and then not for the
+    real device.
     """
 
     source: str
@@ -147,7 +148,7 @@ def _entry(path: Path, name: str, entry: object, cases: Collection[str]) -> Waiv
     texts = {key: _text(where, key, entry.get(key)) for key in (*_REQUIRED, "device") if key in entry or key in _REQUIRED}
     _check_link(where, texts["link"])
     covered = _cases(where, entry.get("case"), cases)
-    found = {key: _one_or_several(where, key, entry[key]) for key in _FINDINGS if key in entry}
+    found: dict[str, Any] = {key: _one_or_several(where, key, entry[key]) for key in _FINDINGS if key in entry}
     emulated = entry.get("emulated", False)
     if not isinstance(emulated, bool):
         raise AssayError(f"{where}: emulated is true or false, not {emulated!r}")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emulator.behaviour import listed
 from emulator.operator import Int32, Ints, Out, aclnn
 from emulator.philox import uniform
 
@@ -50,6 +51,8 @@ def DropoutGenMaskV2Tensor(shape: Ints, probability: float, seed: Tensor, offset
 @aclnn
 def DropoutDoMask(self: Tensor, mask: Tensor, probability: float, out: Out) -> Tensor:
     """Elements that the mask keeps, scaled by 1 / (1 - probability); zero elsewhere, whatever was there (aclnnDropoutDoMask)."""
+    listed(self, torch.float32, torch.float16, torch.bfloat16)  # cann/ops-math, aclnn_dropout_do_mask.cpp
+    listed(mask, torch.uint8, name="mask")
     return _applied(self, mask, 0.0 if probability == 1 else 1 / (1 - probability))
 
 

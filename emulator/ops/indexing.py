@@ -18,7 +18,7 @@ plain("InplaceMaskedScatter", "ott", torch.Tensor.masked_scatter_)
 
 @aclnn
 def InplacePut(self: Out, index: Tensor, source: Tensor, accumulate: bool) -> Tensor:
-    """Write by place in the flat tensor. torch's put_ heeds the caller's demand for deterministic algorithms, of which a device knows nothing."""
+    """Write by place in the flat tensor. torch's put_ heeds the caller's demand for deterministic algorithms; a device has none."""
     places = index.reshape(-1).long()
     if places.numel() and not -self.numel() <= int(places.min()) <= int(places.max()) < self.numel():
         raise IndexError(f"a place is out of range for {self.numel()} elements")

@@ -26,7 +26,7 @@ plain("MaxPool3dWithArgmax", "tIIIIboo", aten.max_pool3d_with_indices.default)
 def _unpooled(self: Tensor, indices: Tensor, size: Ints) -> Tensor:
     """Scatter into zeros. torch's own operator heeds the caller's demand for deterministic algorithms, of which a device knows nothing."""
     held = self.new_zeros(*self.shape[: -len(size)], math.prod(size))
-    return held.scatter(-1, indices.flatten(-len(size)), self.flatten(-len(size))).unflatten(-1, tuple(size))
+    return held.scatter(-1, indices.flatten(-len(size)), self.flatten(-len(size))).view(*self.shape[: -len(size)], *size)
 
 
 plain("MaxUnpool2d", "ttIo", _unpooled)

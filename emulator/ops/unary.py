@@ -13,7 +13,8 @@ for _name in (
 ):
     define(_name.capitalize(), "t", _name)
 
-_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.int64)  # no narrower integer: cann/ops-math, aclnn_exp.cpp
+# no narrower integer: cann/ops-math, aclnn_exp.cpp, aclnn_erf.cpp, aclnn_erfc.cpp
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.int64)
 define("Erf", "t", "erf", lambda function: taking(function, *_REAL))
 define("Erfc", "t", "erfc", lambda function: taking(function, *_REAL))
 define("Exp", "t", "exp", lambda function: taking(function, *_REAL, torch.complex64, torch.complex128))

@@ -14,7 +14,7 @@ UNSUPPORTED: tuple[tuple[str, str], ...] = (
     (r"aclnn\w+ or aclnn\w+GetWorkspaceSize not in", "aclnnTopk or aclnnTopkGetWorkspaceSize not in libopapi.so, or libopapi.sonot found."),
     (r"operator \w+ is not emulated", "emulated CANN: operator aclnnFoo is not emulated (python -m emulator --list shows what is)"),
     (r"CPU fallback is disabled by TORCH_NPU_FALLBACK_CPU_DISABLE", ", but CPU fallback is disabled by TORCH_NPU_FALLBACK_CPU_DISABLE=1."),
-    (r"ERR01007 OPS feature not supported", "Only contiguous_format or preserve_format is supported. [ERROR] ERR01007 OPS feature not supported"),
+    (r"ERR01007 OPS feature not supported", "Only contiguous_format is supported. [ERROR] ERR01007 OPS feature not supported"),
     (r"is not differentiable with respect to argument '\w+'", "The function 'stft' is not differentiable with respect to argument 'x'"),
     (r"Current CANN version do not support this api", "Current CANN version do not support this api: npu_quant_max."),
     (r"CUBLAS_STATUS_NOT_SUPPORTED", "CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx(...)`"),

@@ -75,13 +75,10 @@ def _limits(score: Mapping[str, Any]) -> str:
 
 
 def _missed(faults: Sequence[Mapping[str, Any]]) -> list[Block]:
-    missed = [row for row in faults if not row["failed"]]
+    missed = [row for row in faults if not row["failed"] and row["struck"]]
     if not missed:
         return []
-    cells = [
-        [str(row["name"]), ", ".join(row["operators"]), "no case reaches it" if not row["cases"] else f"{row['cases']} cases pass"]
-        for row in missed
-    ]
+    cells = [[str(row["name"]), ", ".join(row["operators"]), f"{row['cases']} cases pass"] for row in missed]
     return [Table("Faults that nothing caught", ["fault", "operators", "what happened"], cells)]
 
 
@@ -95,7 +92,7 @@ def _faults(rows: Sequence[Mapping[str, Any]]) -> Table:
         cells.append(
             [
                 str(row["name"]),
-                "caught" if row["failed"] else "missed",
+                "caught" if row["failed"] else "missed" if row["struck"] else "not reached",
                 cause,
                 f"{row['failed']} of {row['cases']}",
                 place,

@@ -123,14 +123,14 @@ def _serve(mutant: Mutant, func: Any, arguments: dict[str, Any], state: dict[Any
     name = func.name()
     whole = func._schema.name
     exact = name in mutant.operators or whole in mutant.operators  # it asked for the in-place operator itself
-    first = next(iter(arguments.values()), None)
+    first = arguments.get(next(iter(_names(func)), ""))
     if name.endswith("out") and _written(func) == ("out",) and isinstance(arguments["out"], Tensor):
         out = arguments.pop("out")
         pure = _with_fresh_out(func, out)
         result = mutant.function(Right(name, arguments, state, pure), **arguments)
         return out.resize_(result.shape).copy_(result)
     if not exact and whole.endswith("_") and isinstance(first, Tensor):
-        pure = _on_a_copy(func, next(iter(arguments)))
+        pure = _on_a_copy(func, _names(func)[0])
         result = mutant.function(Right(name, arguments, state, pure), **arguments)
         return first.copy_(result)
     return mutant.function(Right(name, arguments, state, func), **arguments)

@@ -34,7 +34,7 @@ class Float64(TorchFunctionMode):
 
 _METHODS: Mapping[Any, Callable[..., Any]] = {
     Tensor.float: Tensor.double, Tensor.half: Tensor.double, Tensor.bfloat16: Tensor.double,
-    Tensor.cfloat: Tensor.cdouble, Tensor.chalf: Tensor.cdouble,
+    Tensor.cfloat: Tensor.cdouble, Tensor.chalf: Tensor.cdouble,  # type: ignore[attr-defined]  # its stubs lack them
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's whole operator database in float32 and bfloat16, with goldens and full verdicts, on two cores: time and memory. `tox -e limits`."""
+"""PyTorch's whole operator database in float32 and bfloat16, goldens and verdicts included: time and memory. `tox -e limits`."""
 
 import os
 import re

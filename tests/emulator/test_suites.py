@@ -22,7 +22,7 @@ from suites.workloads import inference, lora, sft
 from tests.emulator.reached import reached
 from tests.suites.workloads.tiny_model import use_tiny
 
-CASES = [case for case in all_cases().values() if case.area in ("operators", "post_training", "inference")]
+CASES = [case for case in all_cases().values() if case.area in ("operators", "post_training", "inference") and not case.wide]
 
 #: What the cases reached, for the last test of this file.
 REACHED: Counter[str] = Counter()

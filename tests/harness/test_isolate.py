@@ -45,7 +45,7 @@ def test_a_disk_that_is_full_is_one_line(recorder: Recorder, tmp_path: Path) -> 
     case = BY_NAME["operators/well_behaved[float32]"]
     request = Request(case.module, case.id, {}, 0, str(tmp_path / "file" / "below"), "", "plain")
     with pytest.raises(AssayError, match=r"cannot be written .*go on with --resume"):
-        recorder._worker.run(request, 60)
+        recorder.worker.run(request, 60)
 
 
 def test_parameters_from_the_command_line_reach_the_worker() -> None:

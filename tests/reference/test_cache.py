@@ -53,6 +53,12 @@ def test_a_broken_golden_is_not_used(kept: Goldens, tmp_path: Path) -> None:
     assert kept.find(CASE, INPUTS, tmp_path / "run") is None
 
 
+def test_altered_tensors_are_not_used(kept: Goldens, tmp_path: Path) -> None:
+    for path in kept.folder.rglob("tensors.safetensors"):
+        path.write_bytes(path.read_bytes()[:-8] + bytes(8))
+    assert kept.find(CASE, INPUTS, tmp_path / "run") is None
+
+
 def test_a_failed_and_a_large_golden_are_not_kept(kept: Goldens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(CASE, seed=1)
     kept.keep(other, golden(tmp_path / "failed", status=Status.ERROR))

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.run import Run
-from harness.verdict import Finding, Outcome, Verdict
+from harness.verdict import WOULD_SAY, Cause, Finding, Outcome, Verdict
+from suites.mutation.score import Score, row
 
 HOST = {"python": "3.12.3", "cpu": "Kunpeng 920", "threads": 64, "packages": {"torch": "2.13.0"}, "variables": {"OMP_NUM_THREADS": "64"}}
 DEVICES: dict[str, dict[str, Any]] = {
@@ -124,6 +125,35 @@ WAIVER: dict[str, Any] = {
 }  # fmt: skip
 
 
+def other_rules() -> list[Verdict]:
+    """A verdict beside which other rules have had their say."""
+    said = Finding("other_rules", f"{WOULD_SAY}msprobe", Outcome.PASS, message="fail: out: 3 of 4 elements mismatch")
+    return [verdict("operators/rules[float32]", findings=[closeness(), said])]
+
+
+def failing(cause: Cause) -> Verdict:
+    return Verdict(
+        "operators/x[float32]", "operators", "float32", Outcome.FAIL, "", (Finding("closeness", "out", Outcome.FAIL, cause=cause),)
+    )
+
+
+def score() -> dict[str, object]:
+    """A mutation score with every kind of row."""
+    rows = (
+        row("caught-one", "dispatch", "somebody 12", ("aten::mm",), (Cause.TAIL,), 3, 5, [failing(Cause.TAIL)]),
+        row("wrong-cause", "dispatch", "somebody 13", ("aten::mm",), (Cause.TAIL,), 3, 5, [failing(Cause.VALUES)]),
+        row("missed-one", "dispatch", "somebody 14", ("aten::bmm",), (Cause.TAIL,), 7, 9, []),
+        row("never-met", "dispatch", "somebody 15", ("aten::dot",), (Cause.TAIL,), 0, 0, []),
+        row("silent-one", "dispatch", "legal", ("aten::mm",), (), 4, 4, []),
+    )  # fmt: skip
+    about = {
+        "created": "2020-01-01T00:00:00+00:00", "seconds": 400, "device": "cpu", "hardware": "Xeon", "emulated": False,
+        "packages": {"torch": "2.13.0"}, "benign_cases": 24, "fault_cases": 80, "emulator": "not switched on",
+        "not_counted": {"gone": "it is gone"},
+    }  # fmt: skip
+    return {**Score(rows).to_json(), **about}
+
+
 def waived(case: str, outcome: Outcome = Outcome.WAIVED, source: str = "npu.toml: tail") -> Verdict:
     found = [] if outcome is Outcome.FIXED else [closeness("out rms", 40.0, Outcome.FAIL)]
     signed = Finding("waiver", source, outcome, message="A. Person signed for closeness of out rms until 2027-06-30: the tail is coarse")
@@ -132,7 +162,7 @@ def waived(case: str, outcome: Outcome = Outcome.WAIVED, source: str = "npu.toml
 
 def make(
     folder: Path, verdicts: Iterable[Verdict], ours: str = "npu", theirs: str = "cuda", emulated: bool = False, faults: str = "",
-    waivers: Iterable[dict[str, Any]] = (WAIVER,),
+    waivers: Iterable[dict[str, Any]] = (WAIVER,), mutation: dict[str, object] | None = None,
 ) -> Path:  # fmt: skip
     run = Run.create(folder, DEVICES[ours]["name"])
     run.add_environment({"host": HOST, "device": DEVICES[ours]})
@@ -152,6 +182,7 @@ def make(
         }
     )
     run.describe_waivers(list(waivers))
+    run.describe_mutation(mutation or {})
     for v in verdicts:
         run.write_verdict(v)
     return folder

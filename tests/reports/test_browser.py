@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from reports.__main__ import main
 from reports.sections import all_sections
-from tests.reports.runs import bad, fingerprint, good, make
+from tests.reports.runs import bad, fingerprint, good, make, other_rules, score
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     passed = {v.case for v in good()}
-    run = make(folder / "r", good() + fingerprint() + [v for v in bad() if v.case not in passed])
+    run = make(folder / "r", good() + fingerprint() + other_rules() + [v for v in bad() if v.case not in passed], mutation=score())
     assert main([str(run), "-o", str(folder / "report.html")]) == 0
     return folder / "report.html"
 

@@ -10,7 +10,7 @@ import pytest
 from harness.run import Run
 from reports.__main__ import main
 from reports.sections import all_sections
-from tests.reports.runs import bad, fingerprint, good, make
+from tests.reports.runs import bad, fingerprint, good, make, other_rules, score
 
 
 class Text(HTMLParser):
@@ -57,8 +57,9 @@ def test_it_needs_nothing_from_elsewhere_and_ids_are_unique(tmp_path: Path) -> N
 
 
 def test_every_section_is_there(tmp_path: Path) -> None:
-    page = report(tmp_path, make(tmp_path / "r", good() + fingerprint() + [v for v in bad() if v.case not in {g.case for g in good()}]))
-    assert len(all_sections()) >= 9
+    lost = [v for v in bad() if v.case not in {g.case for g in good()}]
+    page = report(tmp_path, make(tmp_path / "r", good() + fingerprint() + other_rules() + lost, mutation=score()))
+    assert len(all_sections()) >= 11
     for section in all_sections():
         assert section.TITLE in page.text
 

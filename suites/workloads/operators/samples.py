@@ -132,7 +132,7 @@ class Calls:
                 first = first or error
                 self.raised[part] = {
                     "unsupported": says_unsupported(error),
-                    "message": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+                    "message": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}",
                 }
         if first and len(self.raised) == len(self._samples) and all(said["unsupported"] for said in self.raised.values()):
             raise first
@@ -170,7 +170,7 @@ class Calls:
             torch.accelerator.synchronize(self._inputs.device)
 
     def _forget(self) -> None:
-        """Read something of the device, so that no other sample is told of this one's failure: who waits is told first, who reads once more."""
+        """Read something of the device, so that no other sample is told of this failure: who waits is told, and who reads once more."""
         if self._inputs.device.type != "cpu":
             with suppress(*_REFUSALS):
                 torch.zeros((), device=self._inputs.device).cpu()

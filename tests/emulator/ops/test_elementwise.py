@@ -185,7 +185,7 @@ def test_gradients_flow() -> None:
     agree(gradient, values(torch.float32), values(torch.float32, seed=1))
 
 
-def test_a_complex_number_of_another_width_is_refused():
+def test_a_complex_number_of_another_width_is_refused() -> None:
     real = torch.ones(3, dtype=torch.float64).npu()
-    with pytest.raises(RuntimeError, match="makes torch.complex128, and not torch.complex64"):
+    with pytest.raises(RuntimeError, match=r"makes torch\.complex128, and not torch\.complex64"):
         torch.complex(real, real, out=torch.ones(3, dtype=torch.complex64).npu()).cpu()

@@ -30,7 +30,7 @@ def on_npu(
     `probed` is false where an operand's floats are addresses, which must not be exchanged.
     """
     return tuple(
-        Case(f"operators/{variant}[{dtype}]", "operators", workload, dtype, checks, params, only_on="npu", probed=probed)
+        Case(f"operators/{variant}[{dtype}]", "operators", workload, dtype, checks, params, only_on="npu", probed=probed, wide=True)
         for variant, params in variants.items()
         for dtype in dtypes
     )

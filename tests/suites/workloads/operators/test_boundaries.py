@@ -7,6 +7,7 @@ import torch
 from harness.case import Case
 from harness.devices import open_device
 from harness.measure import measure
+from suites.assets import opinfo
 from suites.workloads.operators import boundaries, exact, rejects
 from tests.suites.workloads.operators.judging import judged_on_itself
 
@@ -17,6 +18,7 @@ SOME = [
     "shapes/exp[float32]", "shapes/add[bfloat16]", "shapes/sum[float16]", "shapes/amax[int32]", "shapes/prod[float32]",
     "special/exp[float32]", "special/pow[float32]", "special/atan2[float16]", "special/add[int32]", "special/floor_divide[int64]",
     "special/amax[bfloat16]", "special/nn.functional.prelu[float32]", "special/lcm[int32]", "special/logical_not[bool]",
+    "special/__rmod__[int64]", "shapes/nn.functional.rrelu[float32]", "rejects/nn.functional.adaptive_max_pool3d[float32]",
     *(f"exact/{probe}[{dtype}]" for probe in exact.PROBES for dtype in ("float32", "bfloat16")),
     "rejects/cat[float32]", "rejects/gather[float32]", *(f"out-of-range/{name}[float32]" for name in rejects.OUT_OF_RANGE),
 ]  # fmt: skip
@@ -58,3 +60,24 @@ def test_what_must_be_refused_is_refused_here() -> None:
     case: Case = BY_ID["operators/out-of-range/embedding[float32]"]
     recording, _ = measure(case, open_device("cpu"))
     assert len(recording.details["raised"]) == 3
+
+
+def test_what_is_not_asked_is_a_sample_that_there_is() -> None:
+    for name, (number, why) in rejects.NOT_ASKED.items():
+        samples = opinfo.refused(opinfo.operators()[name], 0)
+        recording, _ = measure(BY_ID[f"operators/rejects/{name}[float32]"], open_device("cpu"))
+        assert why
+        assert number < len(samples)
+        assert len(recording.details["samples"]) == len(samples) - 1
+
+
+def test_a_quotient_with_its_sides_turned_divides_by_no_zero_alone() -> None:
+    recording, _ = measure(BY_ID["operators/special/__rmod__[int8]"], open_device("cpu"))
+    assert len(recording.details["raised"]) < len(recording.details["samples"])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_bytes_all_lie_within_what_floats_hold(dtype: str) -> None:
+    """So that an operator that makes real numbers of them is given all pairs of the special ones."""
+    _, arrays = measure(BY_ID[f"operators/special/atan2[{dtype}]"], open_device("cpu"))
+    assert arrays["000.0"].size >= 98
