@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from harness.devices.refusals import says_unsupported
 from reference.waiver import PACKAGED
+from suites.workloads.operators.opinfo import LEFT_OUT
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -131,6 +133,12 @@ def test_what_a_waiver_is_for_is_so(name: str) -> None:
 
 def test_every_waiver_has_its_fact() -> None:
     assert set(tomllib.loads((PACKAGED / "npu.toml").read_text(encoding="utf-8"))) == set(FACTS)
+
+
+def test_every_waiver_and_what_is_left_out_stands_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operators.md").read_text(encoding="utf-8")
+    assert [name for name in FACTS if f"| `{name}` |" not in page] == []
+    assert [name for name in LEFT_OUT if not name.startswith("jiterator") and f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize(
