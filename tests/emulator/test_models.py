@@ -30,8 +30,9 @@ def test_same_operators_give_the_same_bits(family: str, dtype: torch.dtype) -> N
     assert torch.equal(found_logits, logits)
     assert found.keys() == gradients.keys()
     for name, expected in gradients.items():
-        if "q_norm" in name or "k_norm" in name:
-            # sums over heads that the CPU keeps transposed and torch_npu stores row by row: another order, 2.0e-7 was measured
+        if any(part in name for part in ("q_norm", "k_norm", "mlp.gate.weight", "_hc.", "hc_head")):
+            # sums over operands that the CPU keeps transposed and torch_npu stores row by row: another order, 2.0e-7 was measured.
+            # Whether a product of such operands is summed in another order depends on the processor: on AMD's it is
             assert error(found[name], expected) < 1e-6, name
         else:
             assert torch.equal(found[name], expected), name
