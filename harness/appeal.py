@@ -18,11 +18,11 @@ from harness.case import Case
 from harness.judge import judge
 from harness.manner import FORMS, MOVED, Manner
 from harness.recording import Recording, Status
+from harness.standards.cann.repetition import RESAMPLES, bootstrap_medians
 from harness.verdict import Cause, Finding, Outcome, Verdict, sum_up
 
 SEEDS = 9
 _BEYOND_CHANCE = 3.0  # times the bound
-_RESAMPLES = 1000
 _HEARD = ("closeness", "exact", "choices")  # checks whose verdict depends on what is accepted
 
 
@@ -97,8 +97,7 @@ def _fresh(case: Case, verdict: Verdict, sources: Sources) -> Verdict:
 def median_interval(ratios: Sequence[float]) -> tuple[float, float]:
     """Return the 25th and 976th of 1,000 bootstrap medians, in order: a 95 % interval. The resampling has a fixed seed."""
     values = np.asarray(ratios, dtype=np.float64)
-    draw = np.random.default_rng(0).integers(0, len(values), (_RESAMPLES, len(values)))
-    medians = np.sort(np.median(values[draw], axis=1))
+    medians = np.sort(bootstrap_medians(values, RESAMPLES, 0))
     return float(medians[24]), float(medians[975])
 
 

@@ -1,11 +1,12 @@
 """Several pytest-xdist workers fill one Run (`pytest suites/ -n 2`): what they share, and what only one process may do. Knows no case.
 
-Each worker has worker processes of its own for the candidate, the reference and the golden. Times are not taken beside other work, so
-performance is left to a run of its own.
+Each has a process of its own for every device that it runs cases on. Times are not taken beside other work, so performance is left to
+a run of its own.
 """
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def share(config: pytest.Config, request: Request) -> Request:
     given: dict[str, Any] | None = getattr(config, "workerinput", None)
     if given is None:
         return request
-    return replace(request, run=type(request.run)(given[_FOLDER]), process=f"-{given['workerid']}")
+    return replace(request, run=Path(given[_FOLDER]), process=f"-{given['workerid']}")
 
 
 class _Nodes:

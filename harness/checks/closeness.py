@@ -178,20 +178,22 @@ class Closeness:
     def __call__(self, evidence: Evidence, /) -> list[Finding]:
         """Return two findings an output; the two worst for all that pass, where there are many. Without a golden: `incomparable`."""
         findings: list[Finding] = []
-        judged: list[_Judged] = []
-        outputs, chain = evidence.floating(self.only), evidence.chain()
-        for output in outputs:
+        found_on_all: dict[str, Output] = {}
+        for output in evidence.floating(self.only):
             sides = evidence.sides(output)
             if isinstance(sides, str):
                 findings.append(Finding(self.name, output, Outcome.INCOMPARABLE, message=sides))
             elif found := self._form(evidence, output, sides):
                 findings.append(found)
             elif sides.golden.size:
-                judged.append(_Judged(output, _output(evidence, output, sides), _UNSIZED, roundoff(evidence, output), chain))
+                found_on_all[output] = _output(evidence, output, sides)
             elif not self.samples:
                 findings.append(Finding(self.name, output, Outcome.PASS, message="empty, as it should be"))
-        sized = size_up([one.output for one in judged])
-        judged = [_Judged(one.name, one.output, size, one.u, one.chain) for one, size in zip(judged, sized, strict=True)]
+        sized, chain = size_up(list(found_on_all.values())), evidence.chain()
+        judged = [
+            _Judged(name, output, size, roundoff(evidence, name), chain)
+            for (name, output), size in zip(found_on_all.items(), sized, strict=True)
+        ]
         return findings + (self._summed_up(judged) if self.samples else self._each(judged))
 
     def _form(self, evidence: Evidence, output: str, sides: Sides) -> Finding | None:
@@ -257,6 +259,3 @@ def _output(evidence: Evidence, output: str, sides: Sides) -> Output:
     moves = [np.abs(other - sides.golden) for other in others if other is not None and other.shape == golden.shape]
     excused = _CONDITION * np.nan_to_num(np.maximum.reduce(moves), nan=0.0, posinf=0.0) if moves else None
     return Output(golden, sides.candidate, accepted, excused)
-
-
-_UNSIZED = Sized(Signal(0.0, 0, 1.0, False), ErrorSize(0.0, 0.0, 0), ())

@@ -35,7 +35,7 @@ def recheck(ratios: Sequence[float] | np.ndarray, resamples: int = RESAMPLES, se
     sample = np.asarray(ratios, dtype=np.float64)
     if len(sample) < FEWEST_SEEDS:
         return Recheck(False, math.nan, math.nan, math.nan, f"{len(sample)} seeds, at least {FEWEST_SEEDS} are needed")
-    medians = np.sort(_medians(sample, resamples, seed))
+    medians = np.sort(bootstrap_medians(sample, resamples, seed))
     tail = max(1, round(resamples * 0.025))
     low, high = float(medians[tail - 1]), float(medians[resamples - tail])
     passed = not low > 1.0
@@ -44,7 +44,8 @@ def recheck(ratios: Sequence[float] | np.ndarray, resamples: int = RESAMPLES, se
     return Recheck(passed, float(np.median(sample)), low, high, why)
 
 
-def _medians(sample: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def bootstrap_medians(sample: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Return the medians of so many resamples of a float64 sample, in the order drawn; the draws are portable."""
     n = len(sample)
     each = max(1, _AT_ONCE // n)
     found = []

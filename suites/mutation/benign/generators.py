@@ -57,7 +57,7 @@ def bernoulli(right: Right, self: Tensor, **rest: Any) -> Any:
 
 
 @benign("dropout-other-mask", "aten::native_dropout", source=_GENERATORS)
-def dropout(right: Right, input: Tensor, p: float, train: bool | None = True, **_: Any) -> Any:  # noqa: A002
+def dropout(right: Right, input: Tensor, p: float, train: bool | None = True, **_: Any) -> Any:
     """The mask comes from another generator."""
     out, mask = right()
     if not train or p in (0, 1):

@@ -33,7 +33,7 @@ def _plain(right: Right) -> bool:
 
 
 @benign("convolution-by-shifts", _CONVOLUTION, source="one product for each place of the kernel")
-def by_shifts(right: Right, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, **rest: Any) -> Any:  # noqa: A002
+def by_shifts(right: Right, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, **rest: Any) -> Any:
     """Shifted inputs times slices of the kernel, added one after the other."""
     result = right()
     if not _plain(right) or groups != 1 or result.numel() == 0:
@@ -51,7 +51,7 @@ def by_shifts(right: Right, input: Tensor, weight: Tensor, bias: Tensor | None, 
 
 
 @benign("convolution-unfolded", _CONVOLUTION, source="im2col and one product")
-def unfolded(right: Right, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, **rest: Any) -> Any:  # noqa: A002
+def unfolded(right: Right, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, **rest: Any) -> Any:
     """Two dimensions only."""
     result = right()
     if not _plain(right) or groups != 1 or input.ndim != 4 or result.numel() == 0:
@@ -63,7 +63,7 @@ def unfolded(right: Right, input: Tensor, weight: Tensor, bias: Tensor | None, g
 
 
 @benign("convolution-channels-split", _CONVOLUTION, source="split over input channels, half the sum each")
-def channels_split(right: Right, input: Tensor, weight: Tensor, groups: int, **_: Any) -> Any:  # noqa: A002
+def channels_split(right: Right, input: Tensor, weight: Tensor, groups: int, **_: Any) -> Any:
     """Two halves of the channels, added in float32."""
     result = right()
     if not _plain(right) or groups != 1 or input.shape[1] < 2:
@@ -76,7 +76,7 @@ def channels_split(right: Right, input: Tensor, weight: Tensor, groups: int, **_
 
 
 @benign("convolution-channels-last", _CONVOLUTION, source="the result lies with its channels last")
-def channels_last(right: Right, input: Tensor, **_: Any) -> Any:  # noqa: A002
+def channels_last(right: Right, input: Tensor, **_: Any) -> Any:
     """Computed and returned in another memory format."""
     if not _plain(right) or input.ndim != 4:
         return right()
@@ -84,7 +84,7 @@ def channels_last(right: Right, input: Tensor, **_: Any) -> Any:  # noqa: A002
 
 
 @benign("convolution-sample-by-sample", _CONVOLUTION, source="a loop over the batch")
-def by_samples(right: Right, input: Tensor, **_: Any) -> Any:  # noqa: A002
+def by_samples(right: Right, input: Tensor, **_: Any) -> Any:
     """Every sample by itself, in reverse."""
     if not _plain(right) or input.shape[0] < 2:
         return right()
@@ -92,7 +92,7 @@ def by_samples(right: Right, input: Tensor, **_: Any) -> Any:  # noqa: A002
 
 
 @benign("convolution-gradient-by-samples", _BACKWARD, source="the gradient of the weight summed over samples, the last first")
-def gradient_by_samples(right: Right, grad_output: Tensor, input: Tensor, **_: Any) -> Any:  # noqa: A002
+def gradient_by_samples(right: Right, grad_output: Tensor, input: Tensor, **_: Any) -> Any:
     """In float32, rounded once."""
     whole = right()
     if whole[1] is None or not input.is_floating_point() or input.ndim != len(right.arguments["stride"]) + 2 or input.shape[0] < 2:

@@ -83,7 +83,7 @@ def topk(right: Right, self: Tensor, dim: int = -1, **_: Any) -> Any:
 
 
 @benign("topk-unsorted", "aten::topk", source="sorted=False promises no order")
-def topk_unsorted(right: Right, dim: int = -1, sorted: bool = True, **_: Any) -> Any:  # noqa: A002
+def topk_unsorted(right: Right, dim: int = -1, sorted: bool = True, **_: Any) -> Any:
     """Where no order is asked for, it is the opposite one."""
     values, indices = right()
     return (values, indices) if sorted or not values.ndim else (values.flip(dim), indices.flip(dim))

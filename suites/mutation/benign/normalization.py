@@ -76,7 +76,7 @@ def layer_divides(right: Right, **_: Any) -> Any:
 
 
 @benign("layer-norm-scale-and-shift", _LAYER, source="x a + b with a and b taken once a row")
-def layer_scale_shift(right: Right, input: Tensor, **rest: Any) -> Any:  # noqa: A002
+def layer_scale_shift(right: Right, input: Tensor, **rest: Any) -> Any:
     """The mean is subtracted after scaling, where it is not large."""
     result = right()
     x, weight, bias = accumulated(input), rest["weight"], rest["bias"]
@@ -97,7 +97,7 @@ benign("vector-norm-in-float64", "aten::linalg_vector_norm", "aten::norm", sourc
 
 
 @benign("layer-norm-gradient-unfused", "aten::native_layer_norm_backward", source="the textbook formula, summed in blocks")
-def layer_gradient(right: Right, grad_out: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, **rest: Any) -> Any:  # noqa: A002
+def layer_gradient(right: Right, grad_out: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, **rest: Any) -> Any:
     """The gradient of the input by its definition; the others as they are."""
     result = right()
     weight, width = rest["weight"], 1
@@ -115,7 +115,7 @@ def layer_gradient(right: Right, grad_out: Tensor, input: Tensor, mean: Tensor, 
 
 
 @benign("group-norm-two-pass", "aten::native_group_norm", source="the mean first, then the deviations, both in blocks")
-def group_two_pass(right: Right, input: Tensor, group: int, eps: float, **rest: Any) -> Any:  # noqa: A002
+def group_two_pass(right: Right, input: Tensor, group: int, eps: float, **rest: Any) -> Any:
     """Groups are rows; weight and bias belong to channels."""
     result = right()
     if input.numel() == 0:
@@ -131,7 +131,7 @@ def group_two_pass(right: Right, input: Tensor, group: int, eps: float, **rest: 
 
 
 @benign("batch-norm-merged", "aten::native_batch_norm", "aten::_native_batch_norm_legit", source="statistics merged from blocks of sixteen")
-def batch_norm_merged(right: Right, input: Tensor, training: bool, eps: float, **rest: Any) -> Any:  # noqa: A002
+def batch_norm_merged(right: Right, input: Tensor, training: bool, eps: float, **rest: Any) -> Any:
     """What is normalised is computed anew; running statistics stay the operator's own."""
     result = right()
     if not training or input.numel() == 0 or input.ndim < 2:

@@ -30,7 +30,7 @@ def convolution_hf32(right: Right, **arguments: Any) -> Any:
 
 
 @fault("convolution-edge", "aten::convolution", causes=(Cause.VALUES, Cause.TAIL), source="padding read from the neighbour row")
-def convolution_edge(right: Right, input: Tensor, padding: list[int], transposed: bool, **_: Any) -> Any:  # noqa: A002
+def convolution_edge(right: Right, input: Tensor, padding: list[int], transposed: bool, **_: Any) -> Any:
     """Padding repeats the edge instead of being zero."""
     if transposed or not any(padding) or input.is_complex() or input.numel() == 0 or input.ndim != len(padding) + 2:
         return right()
@@ -41,7 +41,7 @@ def convolution_edge(right: Right, input: Tensor, padding: list[int], transposed
 @fault(
     "convolution-channel-lost", "aten::convolution", causes=(Cause.VALUES,), source="NC1HWC0: the last channel of a block of sixteen lost"
 )
-def convolution_channel(right: Right, input: Tensor, groups: int, transposed: bool, **_: Any) -> Any:  # noqa: A002
+def convolution_channel(right: Right, input: Tensor, groups: int, transposed: bool, **_: Any) -> Any:
     """The last channel of the input is not looked at."""
     if input.ndim < 3 or input.shape[1] // groups < 2 or transposed:
         return right()
@@ -68,7 +68,7 @@ def convolution_dilation(right: Right, dilation: list[int], padding: list[int], 
     causes=(Cause.VALUES,),
     source="Ascend/pytorch 107: loss right, gradient not",
 )
-def convolution_gradient(right: Right, grad_output: Tensor, input: Tensor, **_: Any) -> Any:  # noqa: A002
+def convolution_gradient(right: Right, grad_output: Tensor, input: Tensor, **_: Any) -> Any:
     """The first sample does not count for the gradient of the weight."""
     whole = right()
     if input.shape[0] < 2 or whole[1] is None:

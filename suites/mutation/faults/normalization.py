@@ -89,7 +89,7 @@ def layer_norm_gradient(right: Right, grad_out: Tensor, normalized_shape: list[i
 
 
 @fault("group-norm-neighbour", "aten::native_group_norm", causes=(Cause.VALUES,), source="channels assigned to groups in the wrong order")
-def group_norm_neighbour(right: Right, input: Tensor, group: int, **_: Any) -> Any:  # noqa: A002
+def group_norm_neighbour(right: Right, input: Tensor, group: int, **_: Any) -> Any:
     """Channels are dealt out to the groups in turn, instead of in blocks."""
     channels = input.shape[1]
     if group in (1, channels) or input.numel() == 0:
@@ -109,7 +109,7 @@ def group_norm_neighbour(right: Right, input: Tensor, group: int, **_: Any) -> A
     causes=(Cause.STATISTIC, Cause.VALUES),
     source="the unbiased variance normalises",
 )
-def batch_norm_unbiased(right: Right, input: Tensor, training: bool, **_: Any) -> Any:  # noqa: A002
+def batch_norm_unbiased(right: Right, input: Tensor, training: bool, **_: Any) -> Any:
     """In training, what is normalised is scaled as if by the unbiased variance."""
     result = right()
     count = input.numel() // input.shape[1] if input.ndim > 1 and input.numel() else 0

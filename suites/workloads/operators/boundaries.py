@@ -140,8 +140,7 @@ def shapes(inputs: Inputs, /, *, operator: str) -> Step:
     samples = [
         Sample(tuple(a.requires_grad_() if backward and isinstance(a, Tensor) else a for a in arguments), keywords) for arguments in given
     ]
-    calls = Calls(inputs, op, samples)
-    return Step(calls, 1.0, "passes", details=calls.details)
+    return Calls(inputs, op, samples).step()
 
 
 def special(inputs: Inputs, /, *, operator: str) -> Step:
@@ -166,8 +165,7 @@ def special(inputs: Inputs, /, *, operator: str) -> Step:
     else:
         rows = torch.stack([values.roll(k)[:3] for k in range(len(values))]) if len(values) > 2 else values.repeat(3, 1)
         samples = [Sample((rows, 1), {}), Sample((rows.mT.contiguous(), 0), {})]
-    calls = Calls(inputs, op, samples)
-    return Step(calls, 1.0, "passes", details=calls.details)
+    return Calls(inputs, op, samples).step()
 
 
 def _cases() -> Iterator[Case]:

@@ -78,8 +78,7 @@ def sampled(inputs: Inputs, /, *, operator: str) -> Step:
         raise ValueError(f"{operator} is defined by how its operands lie in memory")
     op = opinfo.operators()[operator]
     called = _undemanding(op) if operator in _ONE_TO_ONE else chosen(operator, op) if operator in CHOOSING else op
-    calls = Calls(inputs, called, _samples(operator, inputs.dtype, inputs.seed), operator in FORM_ONLY)
-    return Step(calls, 1.0, "passes", details=calls.details)
+    return Calls(inputs, called, _samples(operator, inputs.dtype, inputs.seed), operator in FORM_ONLY).step()
 
 
 def _undemanding(op: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,8 +32,7 @@ def rejected(inputs: Inputs, /, *, operator: str) -> Step:
     op = opinfo.operators()[operator]
     without, _ = NOT_ASKED.get(operator, (-1, ""))
     samples = [Sample((s.input, *s.args), dict(s.kwargs)) for i, s in enumerate(opinfo.refused(op, inputs.seed)) if i != without]
-    calls = Calls(inputs, op, samples)
-    return Step(calls, 1.0, "passes", details=calls.details)
+    return Calls(inputs, op, samples).step()
 
 
 #: Lookups by index: function of a table [7, 5] and indices, of which one is out of range.
@@ -50,8 +49,7 @@ def out_of_range(inputs: Inputs, /, *, operator: str) -> Step:
     """Index one beyond the end, and far beyond it, among good indices."""
     x = torch.arange(35, dtype=torch.float64).reshape(7, 5).to(inputs.dtype)
     samples = [Sample((x, torch.tensor([0, 3, bad])), {}) for bad in (7, 1000, -8)]
-    calls = Calls(inputs, OUT_OF_RANGE[operator], samples)
-    return Step(calls, 1.0, "passes", details=calls.details)
+    return Calls(inputs, OUT_OF_RANGE[operator], samples).step()
 
 
 CASES = tuple(

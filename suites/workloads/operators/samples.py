@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.case import Step
 from harness.devices.refusals import says_unsupported
 from harness.inputs import Inputs, draw_normal
 from suites.workloads.float64 import by_default
@@ -137,6 +138,10 @@ class Calls:
         if first and len(self.raised) == len(self._samples) and all(said["unsupported"] for said in self.raised.values()):
             raise first
         return outputs
+
+    def step(self) -> Step:
+        """Return the step of a workload that makes these calls, all of them in one pass."""
+        return Step(self, 1.0, "passes", details=self.details)
 
     def details(self) -> dict[str, object]:
         """Return which samples raised, in the device's words, and each call in words."""

@@ -40,12 +40,12 @@ def test_exactly_one_passes() -> None:
 
 def test_the_interval_is_made_of_the_25th_and_the_976th_median() -> None:
     sample = draw_normal(1, "sample", 201)
-    from harness.standards.cann.repetition import _medians
+    from harness.standards.cann.repetition import bootstrap_medians
 
-    medians = np.sort(_medians(sample, 1000, 0))
+    medians = np.sort(bootstrap_medians(sample, 1000, 0))
     result = recheck(sample)
     assert (result.low, result.high) == (medians[24], medians[975])
-    assert recheck(sample, resamples=2000).low == np.sort(_medians(sample, 2000, 0))[49]
+    assert recheck(sample, resamples=2000).low == np.sort(bootstrap_medians(sample, 2000, 0))[49]
 
 
 @settings(max_examples=20, deadline=None)
