@@ -144,8 +144,9 @@ def _finding(one: _Judged, check: str, bound: Bound, worst_allowed: float) -> Fi
     unit, outcome, message, where, cause = one.u.unit, Outcome.PASS, "", "", None
     if not bound.measured <= bound.allowed:
         outcome = Outcome.FAIL
-        own = f"{bound.accepted / unit:.3g} u"
-        message = f"{bound.measured / unit:.3g} u, allowed {bound.allowed / unit:.3g} u (the reference device: {own})"
+        whose = "the reference device" if len(one.output.accepted) == 1 else "the reference device and accepted forms, at most"
+        own = f"{whose}: {bound.accepted / unit:.3g} u"
+        message = f"{bound.measured / unit:.3g} u, allowed {bound.allowed / unit:.3g} u ({own})"
         cause = Cause.LAYOUT if "@" in one.name else cause_of(one.output, worst_allowed)
     elif bound.allowed >= 0.5 and bound.metric == "rms":
         outcome, message = Outcome.MISTRUSTED, f"the bound is {bound.allowed:.0%} of the signal; nothing could have failed it"
