@@ -4,6 +4,7 @@ It lies in `torch.testing._internal`, and changes with PyTorch: what was sampled
 """
 
 import random
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -16,7 +17,9 @@ import torch
 @cache
 def operators() -> Mapping[str, Any]:
     """Return the OpInfo of every operator by name, with its variant after a slash (`div/floor_rounding`)."""
-    from torch.testing._internal import common_methods_invocations as database  # here: it takes two seconds
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # it misses hypothesis, which only PyTorch's own tests would use
+        from torch.testing._internal import common_methods_invocations as database  # here: it takes two seconds
 
     # importing it forbids to set back-end flags outside a context manager, for the whole process
     torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
