@@ -18,6 +18,7 @@ from harness.recording import Recording
 from harness.verdict import Cause, Finding, Outcome
 
 _ROUNDINGS = 4  # operations that led to the value: dequantise, scale, shift, and one more
+_NARROWEST = 2.0**-8  # bfloat16: the coarsest real numbers that integers may have been taken through
 _COARSEST = 2.0**-11  # bfloat16 is a type to store in: values are computed in float16 or wider
 
 
@@ -69,13 +70,17 @@ class Exact:
         return self._finding(evidence, output, device, expected, wrong, near)
 
     def _cause(self, evidence: Evidence, output: str, device: np.ndarray, expected: np.ndarray) -> Cause:
-        """Say what a wrong integer is: of a floating case it is a choice (an index, a count, a truth value), or a quantised value."""
+        """Say what is wrong: a choice (an index; of a floating case a count or a truth value too), an integer, or what the shape tells."""
         if "@" in output:
             return Cause.LAYOUT
-        if device.dtype.kind == "f" and device.ndim:
-            return cause_of(Output(expected.astype(np.float64), device, (device,)), 0.0)
-        chosen = device.dtype.kind == "b" or (device.dtype.kind in "iu" and device.dtype.itemsize >= 4)
-        return Cause.CHOICE if chosen and evidence.case.dtype in UNIT_ROUNDOFF else Cause.INTEGERS
+        told = evidence.golden.tensors if evidence.golden else ()
+        real = evidence.case.dtype in UNIT_ROUNDOFF
+        number = device.dtype.kind in "iu" and (not real or device.dtype.itemsize < 4)
+        if any(told_of(name) == plain_name(output) for name in told) or (real and device.dtype.kind in "iub" and not number):
+            return Cause.CHOICE
+        if number and _miscalculated(device, expected):
+            return Cause.INTEGERS
+        return cause_of(Output(expected.astype(np.float64), device.astype(np.float64), (device,)), 0.0) if device.ndim else Cause.VALUES
 
     def _finding(self, evidence: Evidence, output: str, device: np.ndarray, expected: np.ndarray, wrong: np.ndarray, near: int) -> Finding:
         count = int(np.count_nonzero(wrong))
@@ -86,6 +91,17 @@ class Exact:
         text = f"{count} of {device.size} elements are wrong; the first is {device[at]!s}, expected {expected[at]!s}"
         where, cause = f"index {list(at)}" if at else "", self._cause(evidence, output, device, expected)
         return Finding(self.name, output, Outcome.FAIL, float(count), 0.0, "elements", where=where, message=text, cause=cause)
+
+
+def _miscalculated(device: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether each wrong integer is what a machine makes of the right one: off by one or by a float's rounding, wrapped, or saturated."""
+    wrong, bits, info = _unequal(device, expected), 8 * device.dtype.itemsize, np.iinfo(device.dtype)
+    ours, right = device[wrong].astype(np.float64), expected[wrong].astype(np.float64)
+    off = np.abs(ours - right)
+    near = off <= np.maximum(1.0, _NARROWEST * np.abs(right))
+    wrapped = np.logical_or.reduce([(off > 0) & (off % 2.0**k == 0) for k in (8, 16, 32) if k <= bits])
+    saturated = (ours == info.max) | (ours == info.min)
+    return bool((near | wrapped | saturated).all())
 
 
 def _picks_the_same(evidence: Evidence, output: str, golden: Recording) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from harness.case import Case
 from suites.mutation.wrapper import Mutant
@@ -38,19 +39,18 @@ def _usual(case: Case) -> int:
 def chosen(mutant: Mutant, trace: Trace, dtypes: Mapping[str, str], most: int) -> list[str]:
     """Return up to `most` ids of cases that reach an operator of the mutant.
 
-    Operator by dtype they are taken in turn. Among the cases of one operator and dtype the probes of the fingerprint come first, then those
-    that bear the operator's name; then one that reaches few others alternates with one from an order that is spread over the catalogue.
-    The rule looks at no more than the names of the mutant's operators.
+    Operator by dtype they are taken in turn. The cases of one operator and dtype are taken from four orders in turn: those that bear the
+    name of one of the mutant's operators (short ids first, whose operands the suite draws itself), the probes of the fingerprint, those
+    that reach few other operators, and all, spread over the catalogue. Each dtype begins at another of those that bear the name. The rule
+    looks at no more than the names of the mutant's operators.
     """
     queues: dict[tuple[str, str], list[str]] = {}
     for case, operators in trace.items():
         for operator in operators:
             if mutant.strikes(operator):
                 queues.setdefault((operator, dtypes[case]), []).append(case)
-    ordered = [
-        sorted(_alternating(sorted(cases, key=lambda case: len(trace[case])), _spread(cases)), key=lambda case: _aside(case, operator))
-        for (operator, _), cases in sorted(queues.items())
-    ]
+    named = _bearing(mutant.operators)
+    ordered = [_in_turn(cases, turn, named, trace) for turn, (_, cases) in enumerate(sorted(queues.items()))]
     taken: dict[str, None] = {}
     for turn in range(max(map(len, ordered), default=0)):
         for queue in ordered:
@@ -59,17 +59,23 @@ def chosen(mutant: Mutant, trace: Trace, dtypes: Mapping[str, str], most: int) -
     return list(taken)
 
 
-def _aside(case: str, operator: str) -> int:
-    """Return how far a case is from being about the operator, by its id alone."""
-    if case.startswith("operators/fingerprint/"):
-        return 0
-    named = operator.split("::")[-1].split(".")[0].strip("_")
-    return 1 if re.search(rf"[/.]{re.escape(named)}\W", case) else 2
+def _bearing(operators: Sequence[str]) -> re.Pattern[str]:
+    """Return what finds the name of one of the operators in a case's id."""
+    names = {operator.split("::")[-1].split(".")[0].strip("_") for operator in operators}
+    return re.compile(rf"[/.]({'|'.join(map(re.escape, sorted(names)))})\W")
 
 
-def _alternating(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    """Return all cases, taken from the two orders in turn, each once."""
-    return list(dict.fromkeys(case for pair in zip(first, second, strict=True) for case in pair))
+def _in_turn(cases: Sequence[str], turn: int, named: re.Pattern[str], trace: Trace) -> list[str]:
+    """Return all cases, taken from the four orders in turn, each once."""
+    bearing = [case for case in _spread(cases) if named.search(case)]
+    begin = turn % max(len(bearing), 1)
+    orders = (
+        sorted(bearing[begin:] + bearing[:begin], key=lambda case: case.count("/") > 1),
+        [case for case in cases if case.startswith("operators/fingerprint/")],
+        sorted(cases, key=lambda case: len(trace[case])),
+        _spread(cases),
+    )
+    return list(dict.fromkeys(case for taken in zip_longest(*orders) for case in taken if case))
 
 
 def _spread(cases: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from suites.mutation.wrapper import Mutant
 
 _SLOW = 0.2  # seconds of processor time; a case that takes longer is left to the suite itself
 _ENOUGH = 6  # failing cases after which a mutant is known to be caught
-_EMULATED_CASES = 12  # cases that a fault of the emulator is put to at most
+_EMULATED_CASES = 24  # cases that a fault of the emulator is put to at most
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ CAUGHT, CAUSE_RIGHT = 0.95, 0.90  # the least that is good enough
 FEWEST_FAULTS, FEWEST_BENIGN = 40, 80
 _SHOWN = 5  # failing cases that a row tells of
 
-# What a probe has shown beats what the shape of an error suggests; of these the first explains the others.
-_SHOWN_DIRECTLY = (Cause.IMPURE, Cause.UNSTEADY, Cause.ARGUMENTS, Cause.FORM, Cause.RANDOM)
+# What a probe has shown beats what the shape of an error suggests; of these the first explains the others. A wrong choice explains
+# the values that were chosen.
+_SHOWN_DIRECTLY = (Cause.IMPURE, Cause.UNSTEADY, Cause.FORM, Cause.RANDOM, Cause.CHOICE)
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,21 @@ class Row:
 def named_cause(verdict: Verdict) -> Cause | None:
     """Return the cause that a failing verdict names: the one that a probe has shown, else the most frequent of its failing findings.
 
-    Gradients have a say only where every result is right, and other layouts only where the plain one is.
+    Gradients have a say only where every result is right, other layouts only where the plain one is, and what was refused or accepted
+    only where every answer is right: a wrong index or size is refused by the next operator.
     """
     failing = [f for f in verdict.findings if f.outcome in FAILING and f.cause]
     for cause in _SHOWN_DIRECTLY:
         if any(f.cause is cause for f in failing):
             return cause
-    for less in (_of_a_layout, _of_a_gradient):
+    for less in (_of_an_argument, _of_a_layout, _of_a_gradient):
         failing = [f for f in failing if not less(f)] or failing
     frequent: Cause | None = _most_frequent(f.cause for f in failing)
     return frequent
+
+
+def _of_an_argument(finding: Finding) -> bool:
+    return finding.cause is Cause.ARGUMENTS
 
 
 def _of_a_layout(finding: Finding) -> bool:

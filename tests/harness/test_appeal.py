@@ -134,3 +134,21 @@ def test_what_should_be_exact_is_not_excused_by_the_inputs_roundoff() -> None:
     sides = record({"out": device}, exact), record({"out": golden.astype(np.float32)}, exact), record({"out": golden}, exact)
     sources = Sources(lambda c: sides[0], lambda c: sides[1], on_host)
     assert appeal(exact, judge(exact, *sides), *sides, sources).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(("theirs", "outcome"), [(0.0, Outcome.FAIL), (2e-5, Outcome.FAIL), (2e-4, Outcome.PASS)])
+def test_what_is_left_of_a_zero_may_be_what_fresh_seeds_leave_on_the_reference(theirs: float, outcome: Outcome) -> None:
+    case = replace(CASE, checks=(Closeness(samples=True),))
+    zero, ours = {"0.grad0": np.zeros(1, dtype=np.float32)}, {"0.grad0": np.full(1, 1e-3, dtype=np.float32)}
+    golden = {"0.grad0": np.zeros(1)}
+
+    def on_host(_: Case, manner: Manner) -> Recording:
+        return record(golden if manner.exact else zero, case)
+
+    def reference(again: Case) -> Recording:
+        return record({"0.grad0": np.full(1, theirs if again.seed % 2000 else 0.0, dtype=np.float32)}, again)
+
+    sides = record(ours, case), record(zero, case), record(golden, case)
+    found = appeal(case, judge(case, *sides), *sides, Sources(lambda c: record(ours, c), reference, on_host))
+    assert found.outcome is outcome
+    assert found.findings[-1].message.startswith("zero by cancellation")

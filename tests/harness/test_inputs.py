@@ -71,6 +71,10 @@ def test_digests_tell_content_dtype_and_shape_apart() -> None:
     assert len({sha256_of(x), sha256_of(x.reshape(2, 3)), sha256_of(x.int()), sha256_of(x + 1)}) == 4
 
 
+def test_a_single_element_of_any_stride_is_hashed() -> None:
+    assert sha256_of(torch.arange(6.0).reshape(2, 3)[:1, 0]) == sha256_of(torch.zeros(1))
+
+
 def test_an_input_has_one_name() -> None:
     inputs = make()
     inputs.normal("x", (2,))

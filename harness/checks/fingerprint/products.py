@@ -24,6 +24,7 @@ from harness.verdict import Cause
 
 WIDTHS = (8, 11, 24)  # accumulators whose rounding is probed: bfloat16, float16, float32
 _LIKE = {8: ", as bfloat16", 11: ", as TF32 or float16", 12: ", as HF32", 16: ", two bfloat16 pieces", 17: ", two bfloat16 pieces"}
+_FEWEST = 3  # digits of the coarsest type that products are made in, float8_e5m2; what keeps fewer is wrong, not coarse
 _NAMES = {8: "bfloat16", 11: "float16", 24: "float32", 53: "float64"}
 
 
@@ -88,16 +89,17 @@ def _operands(recording: Recording) -> Sequence[Fact]:
     least = min(sparse, dense, low)
     told = f"1 + 2^-k keeps {sparse}, 1.0101... {dense}, the product of two low parts {low}"
     words = "all bits" if least == digits else f"{least} of {digits} bits{_LIKE.get(least, '')}"
-    return [_promised(recording, "operands", words, f"operands keep {least} of {digits} bits ({told})", least, digits)]
+    cause = Cause.PRECISION if least >= _FEWEST else Cause.VALUES
+    return [_promised(recording, "operands", words, f"operands keep {least} of {digits} bits ({told})", least, digits, cause)]
 
 
-def _promised(recording: Recording, subject: str, words: str, broken: str, kept: int, wanted: int) -> Fact:
+def _promised(recording: Recording, subject: str, words: str, broken: str, kept: int, wanted: int, cause: Cause = Cause.PRECISION) -> Fact:
     """Return a fact on bits that are promised unless the program allowed fewer."""
     if kept >= wanted:
         return Fact(subject, words, float(kept), float(wanted), "bits")
     if coarser := allowed(recording):
         return Fact(subject, f"{words}, allowed by {coarser}", float(kept), float(wanted), "bits")
-    return Fact(subject, words, float(kept), float(wanted), "bits", f"{broken}, and nothing coarser was allowed", Cause.PRECISION)
+    return Fact(subject, words, float(kept), float(wanted), "bits", f"{broken}, and nothing coarser was allowed", cause)
 
 
 def _range(recording: Recording) -> Sequence[Fact]:
@@ -105,7 +107,9 @@ def _range(recording: Recording) -> Sequence[Fact]:
     values = recording.tensors["range"]
     whole, e = bool((values == 1).all()), exponent(dtype_of(recording))
     words = "all exponents" if whole else f"narrower: 2^{e} · 2^-{e} = {float(values[values != 1].flat[0]):.3g}"
-    return [_promised(recording, "range", words, "operands do not have the range of their dtype", int(whole), 1)]
+    there = values[np.isfinite(values) & (values != 0)]  # a narrower type makes infinity or zero of them
+    cause = Cause.PRECISION if (there == 1).all() else Cause.VALUES
+    return [_promised(recording, "range", words, "operands do not have the range of their dtype", int(whole), 1, cause)]
 
 
 def _width(recording: Recording) -> tuple[int, int]:

@@ -1,9 +1,10 @@
 """Shapes beside powers of two and tile edges, special values, integers beyond 2^24: what loops, tables and conversions get wrong.
 
-For every elementwise operator and reduction of PyTorch's own database, in each dtype that it takes. Knows no device.
+For every elementwise operator, reduction and matrix product of PyTorch's own database, in each dtype that it takes. Knows no device.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -27,6 +28,7 @@ CHECKS: tuple[Promise, ...] = (Answered(), SpecialValues(), Closeness(samples=Tr
 
 _HELD = 2**11  # integers up to which every real dtype but bfloat16 is exact
 _EDGES = tuple(sorted({max(2**k + d, 0) for k in range(11) for d in (-1, 0, 1)} | {47, 48, 49, 4095, 4097}))
+_SIDES = (0, 1, 2, 3, 15, 16, 17, 31, 33, 63, 65, 127, 129, 255, 257)
 _PLANES = ((0, 3), (3, 0), (1, 1), (1, 129), (129, 1), (3, 16), (3, 17), (15, 33), (17, 64), (5, 127), (2, 1025))
 
 
@@ -41,10 +43,49 @@ def _binary(draw: Callable[..., Tensor]) -> Iterator[tuple[Tensor, ...]]:
     yield from ((draw(plane[0], 1), draw(*plane)) for plane in _PLANES)
 
 
-def _folded(draw: Callable[..., Tensor]) -> Iterator[tuple[Any, ...]]:
+def _folded(draw: Callable[..., Tensor]) -> Iterator[tuple[Tensor, int]]:
+    """Yield operands with the dimension to be folded."""
     yield from ((draw(3, length), 1) for length in _EDGES if length)
     yield from ((draw(length, 3), 0) for length in _EDGES if length)
     yield from ((draw(3, length, 2), 1) for length in (1, 16, 17, 129))
+
+
+#: Matrix products by their name in the database: their operands, made of factors [m, k] and [k, n], and of what is added, [m, n].
+_PRODUCTS: Mapping[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]] = {
+    "mm": lambda left, right, added: (left, right),
+    "matmul": lambda left, right, added: (_twice(left), right),
+    "bmm": lambda left, right, added: (_twice(left), _twice(right)),
+    "mv": lambda left, right, added: (left, right[:, 0].contiguous()),
+    "addmm": lambda left, right, added: (added, left, right),
+    "baddbmm": lambda left, right, added: (_twice(added), _twice(left), _twice(right)),
+    "addmv": lambda left, right, added: (added[:, 0].contiguous(), left, right[:, 0].contiguous()),
+    "nn.functional.linear": lambda left, right, added: (left, right.mT.contiguous()),
+}
+
+
+def _twice(matrix: Tensor) -> Tensor:
+    return torch.stack([matrix, matrix])
+
+
+def _multiplied(draw: Callable[..., Tensor], name: str) -> Iterator[tuple[Tensor, ...]]:
+    """Yield operands of which each side in turn takes every length."""
+    for side in _SIDES:
+        for m, k, n in ((side, 19, 5), (5, side, 19), (19, 5, side)):
+            if n:  # a product with a vector has one column
+                yield _PRODUCTS[name](draw(m, k), draw(k, n), draw(m, n))
+
+
+def _multiplied_specials(values: Tensor, name: str) -> Iterator[tuple[Tensor, ...]]:
+    """Yield all products of two special values, and each value in a sum of 17 terms of which the others are zero.
+
+    No two values are summed: whether an intermediate sum overflows is a matter of its order.
+    """
+    count, zeros = len(values), torch.zeros(len(values), max(len(values), 17), dtype=values.dtype)
+    alone, place = zeros[:, :17].clone(), torch.arange(count)
+    alone[place, place % 17] = values
+    for k in range(count if name.endswith("mv") else 1):  # a product with a vector takes one value for all rows
+        yield _PRODUCTS[name](values[:, None], values.roll(-k)[None, :], zeros[:, :count])
+    yield _PRODUCTS[name](alone, torch.ones(17, 2, dtype=values.dtype), zeros[:, :2])
 
 
 def _specials(dtype: torch.dtype) -> Tensor:
@@ -58,7 +99,8 @@ def _specials(dtype: torch.dtype) -> Tensor:
             [v for v in (0, 1, -1, 2, 3, info.max, info.max - 1, info.min, info.min + 1, *near) if info.min <= v <= info.max]
         ).to(dtype)
     real = torch.finfo(dtype)
-    half = [0.5, 1.0, 1.0 + real.eps, 2.0, 3.0, 0.1, 20.0, 88.0, 104.0, real.max, real.tiny, real.tiny / 4, real.eps]
+    root = 2.0 ** round(math.log2(real.max) / 2 + 1)  # its square overflows, and that of its reciprocal vanishes
+    half = [0.5, 1.0, 1.0 + real.eps, 2.0, 3.0, 0.1, 20.0, 88.0, 104.0, real.max, real.tiny, real.tiny / 4, real.eps, root, 1 / root]
     return torch.tensor([0.0, *half, torch.inf, torch.nan, -0.0, *(-v for v in half), -torch.inf], dtype=torch.float64).to(dtype)
 
 
@@ -81,21 +123,23 @@ def _divisible(first: Tensor, second: Tensor) -> Tensor:
 
 def _makes_real(op: Any, kind: str, values: Tensor) -> bool:
     """Say whether the operator makes real numbers of integers: those that float32 cannot hold are then no integers any more."""
-    if values.dtype.is_floating_point or values.dtype is torch.bool:
+    if values.dtype.is_floating_point or values.dtype is torch.bool or kind == "product":
         return False
     ones = torch.ones(2, 2, dtype=values.dtype)
-    result = op(ones, ones) if kind == "binary" else op(ones, 1) if kind == "reduction" else op(ones, **_keywords(op, values.dtype))
+    result = op(ones, ones) if kind == "binary" else op(ones, dim=1) if kind == "reduction" else op(ones, **_keywords(op, values.dtype))
     return any(isinstance(leaf, Tensor) and leaf.dtype.is_floating_point for leaf in tree_leaves(result))
 
 
 def _kind(op: Any) -> str:
-    """Return `unary`, `binary` or `reduction` for the operators whose arguments are known by their kind; empty for others."""
+    """Return `unary`, `binary`, `reduction` or `product` for operators whose arguments are known by their kind; empty for others."""
     from torch.testing._internal.opinfo import core
 
     if isinstance(op, core.UnaryUfuncInfo):
         return "unary" if op.name != "fill" else ""  # it takes a second argument, and is filed under those that do not
     if isinstance(op, core.BinaryUfuncInfo):
         return "binary"
+    if op.name in _PRODUCTS:
+        return "" if op.variant_test_name else "product"
     return "reduction" if isinstance(op, core.ReductionOpInfo) and not op.name.startswith("masked.") else ""
 
 
@@ -135,16 +179,21 @@ def shapes(inputs: Inputs, /, *, operator: str) -> Step:
     """Call an operator on drawn values in shapes beside every power of two, forward and backward; returns what `Calls` does."""
     op = opinfo.operators()[operator]
     kind, backward = _kind(op), opinfo.differentiable(op, inputs.dtype)
-    given = {"unary": _unary, "binary": _binary, "reduction": _folded}[kind](_draw(inputs, op.name in _MULTIPLY))
-    keywords = _keywords(op, inputs.dtype) if kind == "unary" else {}
-    samples = [
-        Sample(tuple(a.requires_grad_() if backward and isinstance(a, Tensor) else a for a in arguments), keywords) for arguments in given
-    ]
+    draw = _draw(inputs, op.name in _MULTIPLY)
+    calls: list[tuple[tuple[Tensor, ...], dict[str, Any]]]
+    if kind == "reduction":
+        calls = [((operand,), {"dim": dim}) for operand, dim in _folded(draw)]
+    elif kind == "product":
+        calls = [(operands, {}) for operands in _multiplied(draw, op.name)]
+    else:
+        keywords = _keywords(op, inputs.dtype) if kind == "unary" else {}
+        calls = [(operands, keywords) for operands in (_unary if kind == "unary" else _binary)(draw)]
+    samples = [Sample(tuple(a.requires_grad_() if backward else a for a in operands), keywords) for operands, keywords in calls]
     return Calls(inputs, op, samples).step()
 
 
 def special(inputs: Inputs, /, *, operator: str) -> Step:
-    """Call an operator on special values, in pairs where it takes two and in short rows where it folds; returns what `Calls` does."""
+    """Call an operator on special values, in pairs where it takes two, in short rows where it folds; returns what `Calls` does."""
     op = opinfo.operators()[operator]
     values, kind = _specials(inputs.dtype), _kind(op)
     if op.name in _DIVIDES or _makes_real(op, kind, values):
@@ -162,9 +211,11 @@ def special(inputs: Inputs, /, *, operator: str) -> Step:
         if not inputs.dtype.is_floating_point:  # a division by zero may be refused, and must not take the rest with it
             held = (first if op.name.startswith("__r") else second) != 0
             samples.append(Sample((first[held], second[held]), {}))
+    elif kind == "product":
+        samples = [Sample(operands, {}) for operands in _multiplied_specials(values, op.name)]
     else:
         rows = torch.stack([values.roll(k)[:3] for k in range(len(values))]) if len(values) > 2 else values.repeat(3, 1)
-        samples = [Sample((rows, 1), {}), Sample((rows.mT.contiguous(), 0), {})]
+        samples = [Sample((rows,), {"dim": 1}), Sample((rows.mT.contiguous(),), {"dim": 0})]
     return Calls(inputs, op, samples).step()
 
 

@@ -34,6 +34,27 @@ def test_a_wrong_index_of_real_numbers_is_a_wrong_choice() -> None:
     assert judged(np.array([1, 0], dtype=np.int8), np.array([0, 1], dtype=np.int8), "float32")[0].cause is Cause.INTEGERS
 
 
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [
+        ([5, 0, 2**24, 300], Cause.INTEGERS),  # taken through float32
+        ([5, 0, 2**24 + 1, 300 - 256], Cause.INTEGERS),  # wrapped to a byte
+        ([5, 1, 2**24 + 1, 2**31 - 1], Cause.INTEGERS),  # saturated, and off by one
+        ([71, 99, 17, -44], Cause.VALUES),
+    ],
+)
+def test_the_cause_of_wrong_integers_is_what_a_machine_makes_of_integers_or_what_the_shape_tells(wrong: list[int], cause: Cause) -> None:
+    golden = np.array([5, 0, 2**24 + 1, 300], dtype=np.int32)
+    assert judged(np.array(wrong, dtype=np.int32), golden, "int32")[0].cause is cause
+
+
+def test_a_wrong_index_among_integers_is_a_wrong_choice() -> None:
+    golden = {"0.1": np.array([0, 1]), "0.1~picked0": np.array([5, 4])}
+    device = {"0.1": np.array([0, 2]), "0.1~picked0": np.array([5, 3])}
+    found = Exact()(evidence(device, golden, golden, "int32"))
+    assert [f.cause for f in found if f.outcome is Outcome.FAIL] == [Cause.CHOICE]
+
+
 def test_what_the_reference_device_has_too_is_no_fault() -> None:
     found = Exact()(evidence({"q": np.array([5])}, {"q": np.array([5])}, {"q": np.array([4])}, "int64"))
     assert found[0].outcome is Outcome.PASS

@@ -8,7 +8,7 @@ import numpy as np
 from harness.checks.evidence import Evidence
 from harness.checks.probed import Probed
 from harness.verdict import Cause, Finding, Outcome
-from tests.harness.checks.build import evidence
+from tests.harness.checks.build import evidence, recording
 
 X = np.linspace(1, 2, 8, dtype=np.float32)
 CLEAN = {"unsteady": {}, "stale": [], "layouts": {}}
@@ -57,3 +57,16 @@ def test_an_output_of_an_earlier_call_is_impure_only_if_it_is_not_the_right_one(
 
 def test_an_output_that_float64_gives_is_not_stale_though_the_reference_has_another() -> None:
     assert failing(judged({**CLEAN, "stale": ["out"]}, reference=X[::-1].copy())) == []
+
+
+def test_an_output_in_which_nothing_can_be_stale_is_not_called_so() -> None:
+    for empty in (np.zeros_like(X), np.full_like(X, np.nan)):
+        assert failing(judged({**CLEAN, "stale": ["out"]}, out=empty)) == []
+
+
+def test_a_gradient_that_does_not_depend_on_the_operands_is_wrong_and_not_stale() -> None:
+    for moved, causes in ((X, []), (X * (1 + 2.0**-20), [Cause.IMPURE])):
+        made = evidence({"out": 3 * X[::-1]}, {"out": X}, {"out": X.astype(np.float64)})
+        made.candidate.details["probes"] = {**CLEAN, "stale": ["out"]}
+        still = recording({"out": moved.astype(np.float64)})
+        assert failing(Probed()(replace(made, moved=(still, still)))) == causes

@@ -25,3 +25,12 @@ def test_they_are_spread_over_the_catalogue_and_over_dtypes() -> None:
 
 def test_all_are_taken_where_there_is_room() -> None:
     assert sorted(names("aten::add", most=1000)) == sorted(TRACE)
+
+
+def test_cases_that_bear_the_name_and_probes_are_among_the_first() -> None:
+    trace = {
+        case: ["aten::mm"] for case in (*TRACE, "operators/opinfo/mm[float32]", "operators/mm[float32]", "operators/fingerprint/x[float32]")
+    }
+    found = chosen(Mutant("m", ("aten::mm", "aten::matmul"), lambda: None, ""), trace, dict.fromkeys(trace, "float32"), 4)
+    assert {"operators/mm[float32]", "operators/fingerprint/x[float32]"} <= set(found)
+    assert found.index("operators/mm[float32]") == 0

@@ -22,6 +22,9 @@ def verdict(*found: tuple[str, Cause | None], outcome: Outcome = Outcome.FAIL) -
         ([("out rms", Cause.VALUES), ("out@sliced rms", Cause.LAYOUT), ("out@offset rms", Cause.LAYOUT)], Cause.VALUES),
         ([("out@sliced rms", Cause.LAYOUT)], Cause.LAYOUT),
         ([("repeat", Cause.UNSTEADY), ("operands", Cause.IMPURE), ("out rms", Cause.VALUES)], Cause.IMPURE),
+        ([("samples", Cause.ARGUMENTS), ("out rms", Cause.VALUES)], Cause.VALUES),
+        ([("samples", Cause.ARGUMENTS)], Cause.ARGUMENTS),
+        ([("0.0 rms", Cause.TAIL), ("0.0 worst", Cause.TAIL), ("0.1", Cause.CHOICE)], Cause.CHOICE),
         ([("out rms", None)], None),
     ],
 )

@@ -177,3 +177,11 @@ def test_a_product_rounded_before_the_sum_is_told() -> None:
     )
     answers["product_last"] = answers["product_last"] * 0
     assert findings("products", recording(answers, allowed=[], small_terms=62))["products before the sum"].answer == "rounded"
+
+
+def test_a_grossly_wrong_product_is_not_called_coarse() -> None:
+    def doubled(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return 2 * a * b
+
+    found = findings("convolution", recording(operands(24, doubled), allowed=[]))
+    assert {found[name].cause for name in ("operands", "range")} == {Cause.VALUES}
