@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "default")
     option = config.getoption
     try:
-        cases = {name: case.with_params(model=option("--model")) for name, case in all_cases().items()}
+        cases = {n: c.with_params(model=option("--model")) if c.params.get("model") == "default" else c for n, c in all_cases().items()}
         cases = standard.apply(cases, option("--standard"))
         config.stash[_CASES] = choose(cases, option("--case"))
         asked = (option(f"--{name}") for name in ("device", "reference", "run", "resume", "model", "waivers"))
@@ -103,8 +103,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if config.option.collectonly or not session.items:
         return
     try:
-        if any(isinstance(case := parallel.case_of(item), Case) and "model" in case.params for item in session.items):
-            resolve(config.getoption("--model"))  # the embedded model is converted when it is first needed
+        for model in {
+            case.params["model"] for item in session.items if isinstance(case := parallel.case_of(item), Case) and "model" in case.params
+        }:
+            resolve(str(model))  # the embedded model is converted when it is first needed
         config.stash[_SESSION] = Session(config.stash[_REQUEST], all_cases(), _progress(config), config.stash[_WAIVERS])
     except (AssayError, OSError) as error:
         raise pytest.UsageError(str(error)) from None

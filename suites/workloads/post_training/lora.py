@@ -12,8 +12,9 @@ from harness.inputs import Inputs
 from suites.assets.corpus import token_batches
 from suites.assets.language_model import load
 from suites.workloads.model import place, refuse_dropout
-from suites.workloads.sft import CHECKS
-from suites.workloads.training import train
+from suites.workloads.post_training.loop import Objective, train
+from suites.workloads.post_training.promises import CHECKS
+from suites.workloads.post_training.sft import next_token
 
 _TARGETS = ("q_proj", "v_proj")
 
@@ -63,7 +64,8 @@ def lora(inputs: Inputs, /, *, model: str, batch: int, length: int, steps: int, 
     batches = inputs.given("tokens", token_batches(language_model.tokenizer, batch, length, steps))
     module = place(inputs, language_model.module, torch.float32)
     adapt(inputs, module, rank, alpha)
-    return train(inputs, module, batches, learning_rate=learning_rate, sketches=True)
+    objective = Objective(next_token, tokens=batch * length)
+    return train(inputs, module, [{"tokens": tokens} for tokens in batches], objective, learning_rate=learning_rate)
 
 
 _PARAMS: dict[str, Scalar] = {"model": "default", "batch": 2, "length": 64, "steps": 10, "learning_rate": 2e-4, "rank": 8, "alpha": 16.0}

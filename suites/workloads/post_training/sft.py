@@ -1,38 +1,53 @@
 """Supervised fine-tuning of all weights of a language model on real text, in plain PyTorch. Knows no device."""
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from harness.case import Case, Scalar, Step
-from harness.checks.parameters import Parameters
-from harness.checks.special_values import SpecialValues
-from harness.checks.trajectory import Trajectory
 from harness.inputs import Inputs
 from suites.assets.corpus import token_batches
 from suites.assets.language_model import load
 from suites.workloads.model import place, refuse_dropout
-from suites.workloads.training import train
+from suites.workloads.post_training.loop import Batch, Objective, train
+from suites.workloads.post_training.promises import CHECKS, DETAILED, on_tiny_families
 
 
-def sft(inputs: Inputs, /, *, model: str, batch: int, length: int, steps: int, learning_rate: float, sketches: bool = True) -> Step:
-    """Train every weight: one AdamW step a call, `batch` rows of `length` tokens each, work counted in tokens.
+def sft(
+    inputs: Inputs, /, *, model: str, batch: int, length: int, steps: int, learning_rate: float,
+    optimizer: str = "adamw", sketches: bool = True, detailed: bool = False,
+) -> Step:  # fmt: skip
+    """Train every weight: one optimizer step a call, `batch` rows of `length` tokens each, work counted in tokens.
 
-    Outputs and the loop itself: see `training.train`. After `steps` calls the batches repeat. Raises AssayError: model
-    not to be loaded, or with dropout.
+    Outputs and the loop itself: see `loop.train`. After `steps` calls the batches repeat; with `detailed` the two batches after them are
+    held out. Raises AssayError: model not to be loaded, or with dropout.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
     batches = inputs.given("tokens", token_batches(language_model.tokenizer, batch, length, steps))
+    unseen = token_batches(language_model.tokenizer, batch, length, 2, start=steps) if detailed else ()
+    held_out = [{"tokens": inputs.given(f"held_out_{i}", tokens)} for i, tokens in enumerate(unseen)]
     module = place(inputs, language_model.module, torch.float32)
-    return train(inputs, module, batches, learning_rate=learning_rate, sketches=sketches)
+    objective = Objective(next_token, tokens=batch * length, first=logits)
+    return train(
+        inputs, module, [{"tokens": tokens} for tokens in batches], objective, learning_rate=learning_rate, optimizer=optimizer,
+        held_out=held_out, sketches=sketches, detailed=detailed,
+    )  # fmt: skip
 
 
-# NaN among the gradients and updates is for Parameters to report: it names one parameter instead of all.
-CHECKS = (
-    SpecialValues(only=("loss", "grad_norm")),
-    Trajectory(series=("loss", "grad_norm")),
-    Parameters(prefix="grad/"),
-    Parameters(prefix="update/"),
-)
+def next_token(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    """Return `loss`: the mean next-token cross-entropy in nats of `tokens` [batch, length]."""
+    scores = model(input_ids=batch["tokens"], use_cache=False).logits[:, :-1].float()
+    return {"loss": functional.cross_entropy(scores.flatten(0, 1), batch["tokens"][:, 1:].flatten())}
+
+
+def logits(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    """Return `logits` [batch, length, vocabulary] and the `logprobs` [batch, length - 1] of the tokens that follow, in float32."""
+    scores = model(input_ids=batch["tokens"], use_cache=False).logits.float()
+    chosen = functional.log_softmax(scores[:, :-1], -1).gather(-1, batch["tokens"][:, 1:, None])
+    return {"logits": scores, "logprobs": chosen[..., 0]}
 
 
 def _case(dtype: str, golden_of: str | None = None) -> Case:
@@ -42,5 +57,10 @@ def _case(dtype: str, golden_of: str | None = None) -> Case:
     )
 
 
+_TINY: dict[str, Scalar] = {"batch": 2, "length": 64, "steps": 8, "learning_rate": 2e-3, "detailed": True}
+
 # The weights are float32 for both, so the inputs are the same and one golden serves.
-CASES = (_case("float32"), _case("bfloat16", golden_of="post_training/sft[float32]"))
+CASES = (
+    _case("float32"), _case("bfloat16", golden_of="post_training/sft[float32]"),
+    *on_tiny_families("sft", sft, DETAILED, _TINY),
+)  # fmt: skip

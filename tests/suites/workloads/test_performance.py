@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from suites.catalogue import all_cases
-from suites.workloads import inference, sft
+from suites.workloads import inference
 from suites.workloads.performance import CASES
+from suites.workloads.post_training import sft
 from tests.suites.workloads.tiny_model import inputs, use_tiny
 
 by_id = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

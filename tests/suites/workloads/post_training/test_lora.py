@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from harness.errors import AssayError
-from suites.workloads import lora as module
-from suites.workloads import sft as sft_module
-from suites.workloads.lora import Adapter, adapt, lora
-from suites.workloads.sft import sft
+from suites.workloads.post_training import lora as module
+from suites.workloads.post_training import sft as sft_module
+from suites.workloads.post_training.lora import Adapter, adapt, lora
+from suites.workloads.post_training.sft import sft
 from tests.suites.workloads.tiny_model import inputs, run, tiny, use_tiny
 
 COMMON = {"model": "default", "batch": 2, "length": 16, "steps": 3, "learning_rate": 1e-2}
