@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--benign-cases", type=int, default=20, metavar="N", help="cases that a benign variant is put to at most (default: 20)"
     )
-    parser.add_argument("--fault-cases", type=int, default=60, metavar="N", help="cases that a fault is put to at most (default: 60)")
+    parser.add_argument("--fault-cases", type=int, default=120, metavar="N", help="cases that a fault is put to at most (default: 120)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="processes at a time (default: 2)")
     parser.add_argument("--mutant", action="append", default=[], metavar="NAME", help="only this one (may be repeated)")
     parser.add_argument("--list", action="store_true", help="list the mutants")

@@ -13,6 +13,8 @@ _SHOWN = 5  # failing cases that a row tells of
 
 # What a probe has shown beats what the shape of an error suggests; of these the first explains the others. A wrong choice explains
 # the values that were chosen.
+# That integers or special values are wrong names the cause only where ordinary numbers are right.
+_ONLY_ALONE = (Cause.INTEGERS, Cause.SPECIAL)
 _SHOWN_DIRECTLY = (Cause.IMPURE, Cause.UNSTEADY, Cause.FORM, Cause.RANDOM, Cause.CHOICE)
 
 
@@ -91,8 +93,7 @@ def row(name: str, how: str, source: str, operators: Sequence[str], expected: Se
     """Sum up the verdicts of one mutant."""
     failing = [verdict for verdict in verdicts if verdict.outcome in FAILING]
     votes = [cause for verdict in failing if (cause := named_cause(verdict))]
-    # that what should be exact is not says only that something is wrong, unless nothing else goes wrong
-    named = _most_frequent([cause for cause in votes if cause is not Cause.INTEGERS] or votes)
+    named = _most_frequent([cause for cause in votes if cause not in _ONLY_ALONE] or votes)
     shown = tuple(_shown(verdict) for verdict in failing[:_SHOWN])
     causes = tuple(str(cause) for cause in expected)
     return Row(

@@ -13,7 +13,7 @@ from harness.checks.exact import Exact
 from harness.judge import judge
 from harness.manner import FORMS, Manner
 from harness.recording import Recording, Status
-from harness.verdict import Outcome, Verdict
+from harness.verdict import Cause, Outcome, Verdict
 from tests.harness.checks.build import case as plain_case
 
 CASE = replace(plain_case(), checks=(Closeness(), Exact()), probed=True)
@@ -152,3 +152,9 @@ def test_what_is_left_of_a_zero_may_be_what_fresh_seeds_leave_on_the_reference(t
     found = appeal(case, judge(case, *sides), *sides, Sources(lambda c: record(ours, c), reference, on_host))
     assert found.outcome is outcome
     assert found.findings[-1].message.startswith("zero by cancellation")
+
+
+@pytest.mark.parametrize(("alone", "cause"), [(0.0, Cause.IMPURE), (1000.0, Cause.PRECISION)])
+def test_what_is_right_with_nothing_computed_before_was_spoilt_by_what_came_before(alone: float, cause: Cause) -> None:
+    verdict = heard(off_by(1000), {}, lambda seed: off_by(alone, seed))
+    assert {f.cause for f in verdict.findings if f.outcome is Outcome.FAIL} == {cause}

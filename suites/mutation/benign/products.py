@@ -88,6 +88,8 @@ def high_and_low(a: Tensor, b: Tensor) -> Tensor:
         middle = (x - high).bfloat16().to(x.dtype)
         return [high, middle, x - high - middle]
 
+    if not (a.bfloat16().isfinite().all() and b.bfloat16().isfinite().all()):
+        return a @ b  # an infinity has no rest, and times the other's rest of 0 it would be NaN
     p, q = parts(a), parts(b)
     return sequentially([p[i] @ q[j] for i, j in ((2, 0), (1, 1), (0, 2), (1, 0), (0, 1), (0, 0))])
 

@@ -1,6 +1,6 @@
 """Shapes beside powers of two and tile edges, special values, integers beyond 2^24: what loops, tables and conversions get wrong.
 
-For every elementwise operator, reduction and matrix product of PyTorch's own database, in each dtype that it takes. Knows no device.
+For every elementwise and masked operator, reduction and matrix product of PyTorch's own database, in each of its dtypes. Knows no device.
 """
 
 import math
@@ -75,6 +75,20 @@ def _multiplied(draw: Callable[..., Tensor], name: str) -> Iterator[tuple[Tensor
                 yield _PRODUCTS[name](draw(m, k), draw(k, n), draw(m, n))
 
 
+#: Operators that take a mask, by their name in the database: their operands, made of two alike and a mask that is broadcast to them.
+_MASKED: Mapping[str, Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]] = {
+    "masked_fill": lambda first, second, mask: (first, mask, 1),
+    "where": lambda first, second, mask: (first, mask, second),  # as the database calls it
+}
+
+
+def _masked(draw: Callable[..., Tensor], name: str) -> Iterator[tuple[Any, ...]]:
+    """Yield operands whose mask is broadcast along each dimension."""
+    for m, n in ((1, 1), (3, 16), (15, 17), (33, 129), (64, 65)):
+        for shape in ((m, n), (1, n), (m, 1), (n,), (2, m, n), (2, 1, n), (2, m, 1), (1, 1, n)):
+            yield _MASKED[name](draw(2, m, n), draw(2, m, n), draw(*shape) > draw(*shape))
+
+
 def _multiplied_specials(values: Tensor, name: str) -> Iterator[tuple[Tensor, ...]]:
     """Yield all products of two special values, and each value in a sum of 17 terms of which the others are zero.
 
@@ -131,7 +145,7 @@ def _makes_real(op: Any, kind: str, values: Tensor) -> bool:
 
 
 def _kind(op: Any) -> str:
-    """Return `unary`, `binary`, `reduction` or `product` for operators whose arguments are known by their kind; empty for others."""
+    """Return `unary`, `binary`, `reduction`, `product` or `masked` for an operator whose arguments are known by its kind, or nothing."""
     from torch.testing._internal.opinfo import core
 
     if isinstance(op, core.UnaryUfuncInfo):
@@ -140,6 +154,8 @@ def _kind(op: Any) -> str:
         return "binary"
     if op.name in _PRODUCTS:
         return "" if op.variant_test_name else "product"
+    if op.name in _MASKED:
+        return "masked"
     return "reduction" if isinstance(op, core.ReductionOpInfo) and not op.name.startswith("masked.") else ""
 
 
@@ -151,6 +167,10 @@ def _keywords(op: Any, dtype: torch.dtype) -> dict[str, Any]:
     with opinfo.drawn_from(0):
         keywords = dict(op.sample_kwargs("cpu", dtype, torch.ones(2, dtype=dtype))[0])
     return keywords | ({"training": False} if "training" in keywords else {})
+
+
+def _leaf(argument: Any) -> Any:
+    return argument.requires_grad_() if isinstance(argument, Tensor) and argument.is_floating_point() else argument
 
 
 def _draw(inputs: Inputs, narrow: bool) -> Callable[..., Tensor]:
@@ -180,15 +200,17 @@ def shapes(inputs: Inputs, /, *, operator: str) -> Step:
     op = opinfo.operators()[operator]
     kind, backward = _kind(op), opinfo.differentiable(op, inputs.dtype)
     draw = _draw(inputs, op.name in _MULTIPLY)
-    calls: list[tuple[tuple[Tensor, ...], dict[str, Any]]]
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
     if kind == "reduction":
         calls = [((operand,), {"dim": dim}) for operand, dim in _folded(draw)]
+    elif kind == "masked":
+        calls = [(operands, {}) for operands in _masked(draw, op.name)]
     elif kind == "product":
         calls = [(operands, {}) for operands in _multiplied(draw, op.name)]
     else:
         keywords = _keywords(op, inputs.dtype) if kind == "unary" else {}
         calls = [(operands, keywords) for operands in (_unary if kind == "unary" else _binary)(draw)]
-    samples = [Sample(tuple(a.requires_grad_() if backward else a for a in operands), keywords) for operands, keywords in calls]
+    samples = [Sample(tuple(_leaf(a) if backward else a for a in operands), keywords) for operands, keywords in calls]
     return Calls(inputs, op, samples).step()
 
 
@@ -221,7 +243,7 @@ def special(inputs: Inputs, /, *, operator: str) -> Step:
 
 def _cases() -> Iterator[Case]:
     for workload, (name, op) in product((shapes, special), opinfo.operators().items()):
-        if not _kind(op) or name in LEFT_OUT or name in FORM_ONLY:
+        if not _kind(op) or (workload is special and _kind(op) == "masked") or name in LEFT_OUT or name in FORM_ONLY:
             continue
         for dtype in (d for d in DTYPES if d in opinfo.dtypes(op)):
             yield Case(

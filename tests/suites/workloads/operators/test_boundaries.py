@@ -15,6 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch warns 
 
 BY_ID = {case.id: case for module in (boundaries, exact, rejects) for case in module.CASES}
 SOME = [
+    "shapes/mm[float32]", "special/bmm[float16]", "special/addmv[float32]", "shapes/nn.functional.linear[bfloat16]",
+    "shapes/masked_fill[int32]", "shapes/where[float32]", "special/linalg.vector_norm[float16]",
     "shapes/exp[float32]", "shapes/add[bfloat16]", "shapes/sum[float16]", "shapes/amax[int32]", "shapes/prod[float32]",
     "special/exp[float32]", "special/pow[float32]", "special/atan2[float16]", "special/add[int32]", "special/floor_divide[int64]",
     "special/amax[bfloat16]", "special/nn.functional.prelu[float32]", "special/lcm[int32]", "special/logical_not[bool]",
@@ -81,3 +83,25 @@ def test_bytes_all_lie_within_what_floats_hold(dtype: str) -> None:
     """So that an operator that makes real numbers of them is given all pairs of the special ones."""
     _, arrays = measure(BY_ID[f"operators/special/atan2[{dtype}]"], open_device("cpu"))
     assert arrays["000.0"].size >= 98
+
+
+def test_norms_are_taken_over_the_dimension_that_is_meant() -> None:
+    _, arrays = measure(BY_ID["operators/shapes/linalg.vector_norm[float32]"], open_device("cpu"))
+    assert arrays["000.0"].shape == (3,)
+
+
+def test_a_mask_is_broadcast_along_every_dimension() -> None:
+    made = list(boundaries._masked(lambda *shape: torch.zeros(shape), "masked_fill"))
+    assert {tuple(size == 1 for size in mask.shape) for x, mask, _ in made if x.shape[1:] == (15, 17)} == {
+        (False, False), (True, False), (False, True), (False,),
+        (False, False, False), (False, True, False), (False, False, True), (True, True, False),
+    }  # fmt: skip
+
+
+def test_no_two_special_values_are_summed_in_a_product() -> None:
+    for name in boundaries._PRODUCTS:
+        for operands in boundaries._multiplied_specials(boundaries._specials(torch.float32), name):
+            left, right = operands[-2], operands[-1]
+            right = right.mT if name == "nn.functional.linear" else right
+            assert left.shape[-1] == right.shape[0 if right.ndim == 1 else -2]
+            assert ((left != 0).sum(-1) <= 1).all()
