@@ -26,7 +26,7 @@ from scipy.stats import f as f_distribution
 from harness.checks.errors import ErrorSize, Output, Signal, Sized, size_up, worst_at
 from harness.checks.evidence import MANY, Evidence, Sides, plain_name
 from harness.checks.rounding import representable
-from harness.checks.structure import cause_of, leaning, misshapen
+from harness.checks.structure import cause_of, cause_of_few, leaning, misshapen
 from harness.inputs import ARITHMETIC
 from harness.verdict import Cause, Finding, Outcome
 
@@ -56,10 +56,12 @@ def roundoff(evidence: Evidence, output: str) -> Roundoff:
 
 
 @lru_cache(maxsize=4096)
-def widening(independent: int) -> float:
-    """Return the factor by which the rms errors of two equally sound devices may differ by chance, given so many independent elements."""
-    n = independent
-    return math.sqrt(float(f_distribution.ppf(0.999, n, n)))
+def widening(independent: int, of_reference: int | None = None) -> float:
+    """Return the factor by which the rms errors of two equally sound devices may differ by chance, given so many independent elements.
+
+    `of_reference`: how many the reference's error was estimated from, if not as many.
+    """
+    return math.sqrt(float(f_distribution.ppf(0.999, independent, of_reference or independent)))
 
 
 class Bound(NamedTuple):
@@ -133,6 +135,8 @@ def _judge(one: _Judged, check: str, independent: int | None = None) -> list[Fin
     count = independent or max(one.sized.signal.count, 10)
     bounds = bounds_of(error, own, one.u, count, one.chain, one.sized.signal.rms == 0)
     findings = [_finding(one, check, bound, bounds[1].allowed) for bound in bounds]
+    if findings[0].outcome is Outcome.PASS and findings[1].cause not in (None, Cause.LAYOUT):  # sound but for few elements
+        findings[1] = replace(findings[1], cause=cause_of_few(one.output, bounds[1].allowed))
     if all(f.outcome is Outcome.PASS for f in findings) and (shape := misshapen(one.output, one.sized, one.u.floor, one.chain)):
         text = f"{shape.measured / unit:.2g} u of the error have one structure ({shape.metric}); allowed are {shape.bound / unit:.2g} u"
         figures = (shape.measured / unit, shape.bound / unit, "u", shape.accepted / unit)

@@ -155,6 +155,18 @@ def cause_of(output: Output, bound: float) -> Cause:
     return _spread(e, g, energy, rms)
 
 
+def cause_of_few(output: Output, bound: float) -> Cause:
+    """Say what it tells that few elements are wrong, too few to show in the rms: where they lie."""
+    golden = output.golden.astype(np.float64)
+    finite = np.isfinite(golden)
+    with np.errstate(invalid="ignore", over="ignore"):
+        e = np.where(finite, output.candidate.astype(np.float64) - golden, 0.0)
+    g = np.where(finite, golden, 0.0)
+    rms = math.sqrt(float(np.mean(g * g))) or 1.0
+    bad = ~(np.abs(e) / (np.abs(g) + rms) <= bound)
+    return Cause.TAIL if bad.any() and _blocked(bad) else Cause.SPARSE
+
+
 def _blocked(bad: np.ndarray) -> bool:
     """Whether the bad elements fill the end of a dimension, or whole slices of one, and leave the rest alone."""
     for axis in range(bad.ndim):

@@ -26,7 +26,7 @@ from suites.mutation.registry import mutants
 from suites.mutation.score import Row, Score, row
 from suites.mutation.wrapper import Mutant
 
-_SLOW = 0.2  # seconds of processor time; a case that takes longer is left to the suite itself
+_SLOW = 0.5  # seconds of processor time; a case that takes longer is left to the suite itself
 _ENOUGH = 8  # failing cases after which a mutant is known to be caught
 _EMULATED_CASES = 24  # cases that a fault of the emulator is put to at most
 

@@ -13,7 +13,7 @@ _SHOWN = 5  # failing cases that a row tells of
 
 # What a probe has shown beats what the shape of an error suggests; of these the first explains the others. A wrong choice explains
 # the values that were chosen.
-# That integers or special values are wrong names the cause only where ordinary numbers are right.
+# That integers or special values are wrong names the cause only where ordinary numbers are right, in more than three cases of four.
 _ONLY_ALONE = (Cause.INTEGERS, Cause.SPECIAL)
 _SHOWN_DIRECTLY = (Cause.IMPURE, Cause.UNSTEADY, Cause.FORM, Cause.RANDOM, Cause.CHOICE)
 
@@ -93,7 +93,8 @@ def row(name: str, how: str, source: str, operators: Sequence[str], expected: Se
     """Sum up the verdicts of one mutant."""
     failing = [verdict for verdict in verdicts if verdict.outcome in FAILING]
     votes = [cause for verdict in failing if (cause := named_cause(verdict))]
-    named = _most_frequent([cause for cause in votes if cause not in _ONLY_ALONE] or votes)
+    others = [cause for cause in votes if cause not in _ONLY_ALONE]
+    named = _most_frequent(others if 4 * len(others) >= len(votes) else votes)
     shown = tuple(_shown(verdict) for verdict in failing[:_SHOWN])
     causes = tuple(str(cause) for cause in expected)
     return Row(

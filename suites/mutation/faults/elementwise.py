@@ -277,7 +277,7 @@ def shift_logical(right: Right, self: Any, **_: Any) -> Any:
     return torch.where(result < 0, result + (torch.iinfo(result.dtype).max // 2 + 1), result)
 
 
-@fault("comparison-strict", "aten::ge", "aten::le", causes=(Cause.INTEGERS, Cause.CHOICE), source="equality lost in a comparison")
+@fault("comparison-strict", "aten::ge", "aten::le", causes=(Cause.VALUES, Cause.CHOICE), source="equality lost in a comparison")
 def comparison_strict(right: Right, self: Tensor, other: Any, **_: Any) -> Any:
     """Equal values are not at least as large as each other."""
     return right() & torch.ne(self, other)

@@ -18,7 +18,7 @@ def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
 @fault(
     "layer-norm-variance-in-bfloat16",
     "aten::native_layer_norm",
-    causes=(Cause.STATISTIC,),
+    causes=(Cause.STATISTIC, Cause.PRECISION),
     source="a statistic kept in the type of the output",
 )
 def layer_norm_bfloat16(right: Right, **_: Any) -> Any:

@@ -37,7 +37,7 @@ def softmax_exp_half(right: Right, self: Tensor, dim: int, **_: Any) -> Any:
     return raised / raised.sum(dim, keepdim=True)
 
 
-@fault("softmax-sum-in-bfloat16", "aten::_softmax", causes=(Cause.STATISTIC,), source="a sum kept in the type of the output")
+@fault("softmax-sum-in-bfloat16", "aten::_softmax", causes=(Cause.STATISTIC, Cause.PRECISION), source="a sum in the type of the output")
 def softmax_sum_bfloat16(right: Right, self: Tensor, dim: int, **_: Any) -> Any:
     """The sum of each row is rounded to bfloat16 before the division."""
     result = right()
@@ -108,7 +108,7 @@ def nll_counts_ignored(right: Right, self: Tensor, reduction: int, **_: Any) -> 
 @fault(
     "nll-gradient-of-ignored",
     "aten::nll_loss_backward",
-    causes=(Cause.VALUES, Cause.TAIL),
+    causes=(Cause.VALUES, Cause.SPARSE),
     source="labels of -100 taken for the last class",
 )
 def nll_gradient(right: Right, self: Tensor, target: Tensor, ignore_index: int, **_: Any) -> Any:

@@ -75,6 +75,9 @@ def _multiplied(draw: Callable[..., Tensor], name: str) -> Iterator[tuple[Tensor
                 yield _PRODUCTS[name](draw(m, k), draw(k, n), draw(m, n))
 
 
+#: Operators beside the reductions that work along one dimension: their rows have remainders as well.
+_ALONG = ("softmax", "log_softmax", "logsumexp", "cumsum")
+
 #: Operators that take a mask, by their name in the database: their operands, made of two alike and a mask that is broadcast to them.
 _MASKED: Mapping[str, Callable[[Tensor, Tensor, Tensor], tuple[Any, ...]]] = {
     "masked_fill": lambda first, second, mask: (first, mask, 1),
@@ -156,7 +159,8 @@ def _kind(op: Any) -> str:
         return "" if op.variant_test_name else "product"
     if op.name in _MASKED:
         return "masked"
-    return "reduction" if isinstance(op, core.ReductionOpInfo) and not op.name.startswith("masked.") else ""
+    folds = isinstance(op, core.ReductionOpInfo) and not op.name.startswith("masked.")
+    return "reduction" if folds or (op.name in _ALONG and not op.variant_test_name) else ""
 
 
 def _keywords(op: Any, dtype: torch.dtype) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def test_a_wrong_index_of_real_numbers_is_a_wrong_choice() -> None:
         ([5, 0, 2**24, 300], Cause.INTEGERS),  # taken through float32
         ([5, 0, 2**24 + 1, 300 - 256], Cause.INTEGERS),  # wrapped to a byte
         ([5, 1, 2**24 + 1, 2**31 - 1], Cause.INTEGERS),  # saturated, and off by one
+        ([5 + 2**29, 0, 2**24 + 1, 300], Cause.INTEGERS),  # one bit
         ([71, 99, 17, -44], Cause.VALUES),
     ],
 )

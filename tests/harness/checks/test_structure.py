@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.checks.errors import Output, size_up
-from harness.checks.structure import cause_of, misshapen, structure_of
+from harness.checks.structure import cause_of, cause_of_few, misshapen, structure_of
 from harness.verdict import Cause
 
 RNG = np.random.default_rng(0)
@@ -86,3 +86,11 @@ def faulty(kind: str) -> np.ndarray:
 )  # fmt: skip
 def test_a_large_error_names_its_likely_cause(kind: str, cause: Cause) -> None:
     assert cause_of(Output(G, faulty(kind), (G,)), 1e-5) is cause
+
+
+@pytest.mark.parametrize(("at", "cause"), [(576, Cause.TAIL), (300, Cause.SPARSE)])
+def test_one_element_too_far_off_for_the_rms_to_show_is_told_by_its_place(at: int, cause: Cause) -> None:
+    golden = np.random.default_rng(0).standard_normal(577)
+    device = golden * (1 + 2.0**-9 * np.random.default_rng(1).uniform(-1, 1, 577))
+    device[at] += 0.03
+    assert cause_of_few(Output(golden, device, (golden,)), 2.0**-7) is cause

@@ -61,3 +61,9 @@ def test_a_mistrusted_or_broken_case_counts_as_failing_and_a_pass_does_not() -> 
     found = row("m", "dispatch", "", ("aten::x",), (Cause.TAIL,), 2, 1, [verdict(("out", None), outcome=Outcome.ERROR), verdict()])
     assert (found.failed, found.caught, found.cause_right, found.named) == (1, True, False, "")
     assert found.shown[0]["case"] == "operators/x[float32]"
+
+
+@pytest.mark.parametrize(("ordinary", "named"), [(0, "special values"), (1, "special values"), (2, "tail")])
+def test_special_values_name_the_cause_only_where_ordinary_numbers_are_right(ordinary: int, named: str) -> None:
+    votes = [verdict(("out", Cause.SPECIAL))] * 6 + [verdict(("out", Cause.TAIL))] * ordinary
+    assert row("m", "dispatch", "", ("aten::x",), (Cause.TAIL,), len(votes), 1, votes).named == named
