@@ -20,7 +20,8 @@ class Step:
     `call` returns fresh tensors each time: what it returned is kept, and must not be written to by a later call.
     `work` is what one call processes, counted in `unit` (for example 512 tokens). `details` returns JSON-able facts
     that are no tensors (per-sample answers, decoded text). `series` names outputs of `call` that are kept for every
-    round and stacked along a new first dimension; every other output is kept from the first round.
+    round and stacked along a new first dimension (or outputs of `finish` that are series already, of a call that takes all steps);
+    every other output is kept from the first round.
     """
 
     call: Callable[[], Mapping[str, Tensor]]
@@ -48,7 +49,9 @@ class Case:
     peak-memory figure, no state of earlier cases). `vouched_by`: the id of the case whose verdict says that what is timed
     here is right. `only_on` is the kind of device that can be a candidate for it ("npu": its own fused operators).
     `probed`: ask the candidate what `harness.probes` lists, and judge a doubtful error beside other accepted forms.
-    `wide`: one of the thousands that take an operator through its whole width; they can be left out by their mark.
+    `band`: how many perturbed reruns of the reference tell how far sound training runs lie apart (`harness.manner.PERTURBED`).
+    `wide`: one of the thousands that take an operator, or a stage of training, through its whole width; they can be left out by their mark.
+    `long`: it takes minutes, and is run only when it is asked for, by that mark or by its id.
     `timeout` is in seconds, for set-up and all rounds together.
     """
 
@@ -70,6 +73,8 @@ class Case:
     only_on: str | None = None
     probed: bool = False
     wide: bool = False
+    long: bool = False
+    band: int = 0
 
     @property
     def module(self) -> str:

@@ -72,7 +72,8 @@ class Inputs:
     `dtype` is the dtype that the case asks for. `golden` is true when the same workload is evaluated in float64: every
     floating tensor is first rounded as on the device and then widened, so both sides see the same numbers. With `moved` (not 0)
     each of them, and each operand of an integer dtype that the case is about, is then moved by up to one roundoff of the arithmetic; -n
-    moves them the other way than n. With a `rotation` the k-th operand lies in the
+    moves them the other way than n. `moved` without `golden` moves floats alone, and rounds
+    them to their own dtype again. With a `rotation` the k-th operand lies in the
     device's memory in the (k + rotation)-th of `harness.layouts.LAYOUTS`. `placed` holds each operand with its host values, for the probes.
     """
 
@@ -86,6 +87,7 @@ class Inputs:
         fused: Callable[[str], Callable[..., Any] | None] | None = None,
         moved: int = 0,
         rotation: int | None = None,
+        allocated: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.seed, self.dtype, self.device, self.golden = seed, dtype, device, golden
         self.digests: dict[str, str] = {}
@@ -93,6 +95,7 @@ class Inputs:
         self._place = place
         self.rotation = rotation
         self._fused, self._moved = fused, moved
+        self.allocated = allocated  # the bytes that tensors hold on the device now, where its framework counts them
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -129,19 +132,22 @@ class Inputs:
         wanted, host = tensor.requires_grad, tensor.detach()
         if self.golden and (host.is_floating_point() or host.is_complex()):
             host = host.to(torch.complex128 if host.is_complex() else torch.float64)
-        if self._moved and (host.is_floating_point() or (not self.dtype.is_floating_point and host.dtype is self.dtype is not torch.bool)):
-            host = self._move(name, host.double())
+        if self._moved and (host.is_floating_point() or (self.golden and self._is_operand(host))):
+            host = self._move(name, host.double()).to(torch.float64 if self.golden else host.dtype)
         layout = "" if self.rotation is None else LAYOUTS[(len(self.placed) + self.rotation) % len(LAYOUTS)]
         placed = lay_out(layout, host, self._place)
         self.placed.append((placed, host))
         return placed.requires_grad_() if wanted else placed
 
-    def _move(self, name: str, host: Tensor) -> Tensor:
+    def _is_operand(self, host: Tensor) -> bool:
+        return not self.dtype.is_floating_point and host.dtype is self.dtype is not torch.bool
+
+    def _move(self, name: str, host: Tensor, by_at_most: float = ARITHMETIC) -> Tensor:
         """Return `host` with each element moved by between half and all of a roundoff, up or down. No two move alike, so ties break."""
         words = draw_bits(self.seed, f"moved-{abs(self._moved)}:{name}", host.numel())
         share = (words >> np.uint64(12)).astype(np.float64) / 2.0**52
         by = np.where(words & np.uint64(1), 1.0, -1.0) * (0.5 + 0.5 * share) * math.copysign(1, self._moved)
-        return host * (1 + ARITHMETIC * torch.from_numpy(by).reshape(host.shape))
+        return host * (1 + by_at_most * torch.from_numpy(by).reshape(host.shape))
 
     def normal(self, name: str, shape: Sequence[int], scale: float = 1.0, mean: float = 0.0, dtype: torch.dtype | None = None) -> Tensor:
         """Draw `shape` values of the given mean and standard deviation, rounded once to `dtype` (default: the case's), on the device."""
@@ -153,11 +159,11 @@ class Inputs:
         values = draw_integers(self.seed, name, math.prod(shape), low, high)
         return self.given(name, torch.from_numpy(values).reshape(tuple(shape)))
 
-    def module(self, name: str, module: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
+    def module(self, name: str, module: nn.Module, dtype: torch.dtype | None = None, moved_by: float = ARITHMETIC) -> nn.Module:
         """Round a host module's floating parameters to `dtype` (default: the case's), hash its state, return it on the device.
 
         Buffers keep their dtype, as they do when a model is loaded in a narrower dtype (rotary frequencies stay float32), and
-        are hashed whether they are saved with the model or not.
+        are hashed whether they are saved with the model or not. `moved_by` is how far an evaluation with moved inputs moves each weight.
         """
         for parameter in module.parameters():
             if parameter.is_floating_point():
@@ -166,4 +172,8 @@ class Inputs:
         for key, value in sorted([*module.named_parameters(), *module.named_buffers()], key=itemgetter(0)):
             digest.update(f"{key}:{sha256_of(value)}\n".encode())
         self.digests[name] = digest.hexdigest()
+        for key, parameter in module.named_parameters() if self._moved else ():
+            if parameter.is_floating_point():
+                moved = self._move(f"{name}/{key}", parameter.data.double(), moved_by)
+                parameter.data = moved.to(torch.float64 if self.golden else parameter.dtype)
         return (module.double() if self.golden else module).to(self.device)

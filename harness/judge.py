@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.case import Case
-from harness.checks.evidence import Check, Evidence
+from harness.checks.evidence import Check, Evidence, Telling
 from harness.errors import AssayError
 from harness.recording import Recording, Status
 from harness.verdict import Finding, Outcome, Verdict, sum_up
@@ -19,19 +19,24 @@ _SERIES = 4096  # longest output that travels with the verdict as a curve
 
 def judge(
     case: Case, candidate: Recording, reference: Recording | str, golden: Recording | None = None, reproduce: str = "",
-    accepted: Sequence[Recording] = (), moved: Sequence[Recording] = (),
+    accepted: Sequence[Recording] = (), moved: Sequence[Recording] = (), reruns: Sequence[Recording] = (),
 ) -> Verdict:  # fmt: skip
-    """Return the verdict. `reference` may be a sentence that says why there is no recording; for the last two see `Evidence`."""
+    """Return the verdict. `reference` may be a sentence that says why there is no recording; for the last three see `Evidence`."""
+    told: dict[str, Any] = {}
     try:
         findings = _comparable(case, candidate, reference, golden)
         if not findings:
             assert isinstance(reference, Recording)
-            findings = _apply(case, Evidence(case, candidate, reference, golden, accepted, moved))
+            reruns = [rerun for rerun in reruns if not _comparable(case, rerun, reference, None)]
+            given = Evidence(case, candidate, reference, golden, accepted, moved, reruns)
+            findings = _apply(case, given)
+            told = {name: value for check in case.checks if isinstance(check, Telling) for name, value in check.told(given).items()}
     except AssayError as error:  # a tensors file that was altered or truncated
         findings = [Finding("recording", "tensors", Outcome.INCOMPARABLE, message=str(error))]
     outcome, message = sum_up(findings)
     sides = {"candidate": candidate, "reference": reference, "golden": golden}
     evidence = {side: evidence_of(recording) for side, recording in sides.items() if isinstance(recording, Recording)}
+    evidence |= {"told": told} if told else {}
     return Verdict(case.id, case.area, case.dtype, outcome, message, tuple(findings), case.definition(), evidence, reproduce)
 
 
@@ -83,6 +88,7 @@ def evidence_of(recording: Recording) -> dict[str, Any]:
         "device": recording.device, "status": str(recording.status), "message": recording.message, "environment": recording.environment,
         "seconds": list(recording.seconds), "setup_seconds": recording.setup_seconds, "work": recording.work, "unit": recording.unit,
         "memory": dict(recording.memory), "series": _curves(recording), "inputs": recording.inputs_digest(),
+        "costs": dict(recording.details.get("costs", {})),
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from harness.recording import Recording, Status
 #: Runs a round so often (after so many that do not count) and returns the seconds of each that counts.
 Stopwatch = Callable[[Callable[[], None], int, int], list[float]]
 
+_BLOCK = 256  # steps whose values are kept one by one
 _NARROW = (torch.bfloat16, torch.float16)
 
 
@@ -37,6 +38,7 @@ class _Kept:
     progress: Callable[[int], None] | None
     first: Mapping[str, Tensor] = field(default_factory=dict)
     series: dict[str, list[Tensor]] = field(default_factory=dict)
+    blocks: dict[str, list[Tensor]] = field(default_factory=dict)
     rounds: int = 0
 
     def round(self) -> None:
@@ -44,14 +46,30 @@ class _Kept:
         if self.rounds == 0:
             self.first = {name: value for name, value in outputs.items() if name not in self.step.series}
         for name in self.step.series:
-            self.series.setdefault(name, []).append(outputs[name])
+            if name in outputs:  # or else `finish` returns it whole
+                self._keep(name, outputs[name])
         self.rounds += 1
         if self.progress:
             self.progress(self.rounds)
 
+    def _keep(self, name: str, value: Tensor) -> None:
+        """Add a step's value; so many of them become one tensor, because a tensor object costs a hundred times its single figure."""
+        loose = self.series.setdefault(name, [])
+        loose.append(value)
+        if len(loose) == _BLOCK:
+            self.blocks.setdefault(name, []).append(torch.stack(loose))
+            loose.clear()
+
+    def _whole(self, name: str) -> Tensor:
+        loose = self.series[name]
+        return torch.cat([*self.blocks.get(name, []), *([torch.stack(loose)] if loose else [])])
+
     def outputs(self) -> dict[str, Tensor]:
         last = self.step.finish() if self.step.finish else {}
-        return {**self.first, **last, **{name: torch.stack(values) for name, values in self.series.items()}}
+        found = {**self.first, **last, **{name: self._whole(name) for name in self.series}}
+        if missing := [name for name in self.step.series if name not in found]:
+            raise KeyError(f"the step returned no series {missing[0]!r}")
+        return found
 
 
 def measure(
@@ -86,7 +104,10 @@ def measure(
 
 def _inputs(case: Case, device: Device, manner: Manner, rotation: int | None = None) -> Inputs:
     dtype = getattr(torch, case.dtype)
-    return Inputs(case.seed, dtype, device.place, device.torch_device, manner.exact, device.fused, moved=manner.moved, rotation=rotation)
+    return Inputs(
+        case.seed, dtype, device.place, device.torch_device, manner.exact, device.fused, moved=manner.moved, rotation=rotation,
+        allocated=lambda: device.memory().allocated,
+    )  # fmt: skip
 
 
 def _run(

@@ -1,6 +1,6 @@
 """A Run: a folder of recordings and verdicts that another machine can judge against. Knows no device, no suite, and not torch.
 
-run.json                    format, when, by what; label; environments by digest; comparison; waivers; mutation score
+run.json                    format, when, by what; label; environments by digest; comparison; waivers; mutation score; published figures
 recordings/<slug>/          one folder a case (see recording.py)
 verdicts/<slug>.json        one file a judged case
 reference/  golden/         nested Runs: the live reference device and the float64 evaluation, where they were made
@@ -90,6 +90,11 @@ class Run:
         """Store what the suite was last measured to catch of seeded faults: reports read this."""
         if score or self.manifest.get("mutation"):
             self._describe("mutation", dict(score))
+
+    def describe_published(self, registry: Mapping[str, Any]) -> None:
+        """Store what others published of such work, and the peak rates of devices: reports read this."""
+        if registry or self.manifest.get("published"):
+            self._describe("published", dict(registry))
 
     def recording(self, case: str) -> Recording | None:
         """Return the recording of a case, or None. Raises AssayError when it is broken or altered."""

@@ -37,6 +37,10 @@ class Cause(StrEnum):
     RANDOM = "random"  # draws do not have the distribution, or repeat themselves
     ARGUMENTS = "arguments"  # accepted what must be refused, or the other way round
     FORM = "form"  # another dtype or shape
+    FORWARD = "forward pass"  # of training: the loss left its band before any gradient did
+    LEAK = "leak"  # what must have no influence has some: the future, padding, another row or document
+    GRADIENT = "gradient"  # a gradient is lost, counted twice, or weighted wrongly, where results are right
+    UPDATE = "update"  # the optimizer does another step than its formula
 
 
 # A verdict is as bad as its worst finding, in this order.

@@ -10,6 +10,10 @@ from harness.case import Case
 from harness.errors import AssayError
 from suites import workloads
 
+_SHOWN_ON_V4 = (
+    "post_training/sft/deepseek_v4-flash", "post_training/rollout/deepseek_v4-flash", "post_training/deepseek_v4-reference/flash",
+)  # fmt: skip
+
 AREAS = ("operators", "post_training", "inference", "accuracy", "performance")
 
 
@@ -20,12 +24,18 @@ def all_cases() -> dict[str, Case]:
         for case in getattr(importlib.import_module(module), "CASES", ()):
             if case.id in cases:
                 raise AssayError(f"{module}: the case id {case.id} is taken; give each case an id of its own")
-            cases[case.id] = replace(case, listed_in=module)
+            cases[case.id] = replace(case, listed_in=module, wide=case.wide or _one_of_many(case))
     for case in cases.values():
         for other in (case.golden_of, case.vouched_by):
             if other and other not in cases:
                 raise AssayError(f"{case.id}: names the case {other}, which does not exist")
     return dict(sorted(cases.items(), key=lambda item: AREAS.index(item[1].area)))
+
+
+def _one_of_many(case: Case) -> bool:
+    """Tell whether a case repeats for a further family of models what is shown on one: the small one for all stages, V4 for a few."""
+    model = str(case.params.get("model"))
+    return model.startswith("tiny:") and model != "tiny:llama" and not case.id.startswith(_SHOWN_ON_V4)
 
 
 def choose(cases: dict[str, Case], wanted: Iterable[str]) -> dict[str, Case]:

@@ -20,6 +20,7 @@ _REQUEST = pytest.StashKey[Request]()
 _SESSION = pytest.StashKey[Session]()
 _WAIVERS = pytest.StashKey[Sequence[Waiver]]()
 _OUTCOMES = pytest.StashKey[Counter[Outcome]]()
+_MARKS = ("wide", "long")  # of a case, by which it can be left out or asked for
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,19 +80,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         parameters = [pytest.param(c, role, id=f"{c.id}-{role}") for c in cases for role in roles]
         metafunc.parametrize(("case", "role"), parameters)
     else:
-        metafunc.parametrize("case", [pytest.param(c, id=c.id, marks=[pytest.mark.wide] if c.wide else []) for c in cases])
+        metafunc.parametrize("case", [pytest.param(c, id=c.id, marks=_marks(c)) for c in cases])
+
+
+def _marks(case: Case) -> list[pytest.MarkDecorator]:
+    return [getattr(pytest.mark, name) for name in _MARKS if getattr(case, name)]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep of an item's area marks only its own case's, so that `-m inference` selects inference; drop tests left without a case."""
-    kept = []
+    """Keep of an item's area marks only its own case's, so that `-m inference` selects inference; drop tests left without a case.
+
+    A long case is left out unless `-m` speaks of them or `--case` names it.
+    """
+    kept, long, asked = [], [], config.getoption("--case")
     for item in items:
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         case = parameters.get("case")
         if isinstance(case, Case):
-            item.own_markers = [m for m in item.own_markers if m.name in (case.area, "parametrize", "wide")]
-        if isinstance(case, Case) or "case" not in parameters:
+            item.own_markers = [m for m in item.own_markers if m.name in (case.area, "parametrize", *_MARKS)]
+        if isinstance(case, Case) and case.long and "long" not in config.option.markexpr and case.id not in asked:
+            long.append(item)
+        elif isinstance(case, Case) or "case" not in parameters:
             kept.append(item)
+    if long:
+        config.hook.pytest_deselected(items=long)
     items[:] = parallel.without_timing(config, kept)
 
 
@@ -209,6 +221,7 @@ def _explain(verdict: Verdict) -> str:
             cause = f" [likely cause: {finding.cause}]" if finding.cause else ""
             lines.append(f"  {finding.outcome}: {finding.check} of {finding.subject}{place}: {finding.message}{cause}")
     for side, evidence in verdict.evidence.items():
-        lines.append(f"  {side}: {evidence['device']}, environment {evidence['environment']}")
+        if "device" in evidence:
+            lines.append(f"  {side}: {evidence['device']}, environment {evidence['environment']}")
     lines.append(f"  again: {verdict.reproduce}")
     return "\n".join(lines)

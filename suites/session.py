@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import reference
 from harness.appeal import Sources, appeal, may_appeal
 from harness.case import Case
 from harness.devices import open_device
@@ -20,7 +21,7 @@ from harness.recorder import Recorder
 from harness.recording import Recording
 from harness.run import Run
 from harness.verdict import FAILING, Finding, Outcome, Verdict
-from reference import mutation, oracles
+from reference import mutation, published, reruns
 from reference.cache import Goldens
 from reference.source import Golden, Live, Recorded, Reference
 from reference.waiver import PACKAGED, Waiver
@@ -71,10 +72,11 @@ class Session:
         self._today = today or datetime.datetime.now(datetime.UTC).date()
         self.run = Run.create(request.run, request.device, request.resume or bool(request.process))
         self.run.describe_mutation(mutation.stored())
+        self.run.describe_published(published.stored())
         self._workers: dict[str, Worker] = {}
         self.candidate = Recorder(self.run, request.device, Manner.PROBED, progress, self._worker(request.device))
         self._golden_recorder = Recorder(self.run.nested("golden", "cpu"), "cpu", Manner.GOLDEN, progress, self._worker("cpu"))
-        kept = Goldens.of_user(tuple(Path(package.__path__[0]) for package in (harness, oracles, workloads, assets)))
+        kept = Goldens.of_user(tuple(Path(package.__path__[0]) for package in (harness, reference, workloads, assets)))
         kept.tidy()
         self.live: Recorder | None = None
         self._reference: Reference
@@ -102,7 +104,7 @@ class Session:
         reference = self._expected(case)
         source = replace(self._cases[case.golden_of], params=case.params) if case.golden_of else case
         golden = self._golden.expected(source, candidate.inputs)
-        verdict = judge(case, candidate, reference, golden, self._reproduce(case))
+        verdict = judge(case, candidate, reference, golden, self._reproduce(case), reruns=self._reruns(case, reference))
         if may_appeal(case, verdict):
             assert isinstance(reference, Recording)
             verdict = appeal(case, verdict, candidate, reference, golden, self._sources())
@@ -113,6 +115,24 @@ class Session:
         self.run.write_verdict(verdict)
         self.run.describe_comparison(comparison)
         return verdict
+
+    def _reruns(self, case: Case, reference: Recording | str) -> list[Recording]:
+        """Return the reference's perturbed runs of a training case, as far as there are, and make the candidate's own.
+
+        The latter make this Run a reference for others. An emulated device is nobody's reference, and one that is compared with itself
+        needs them once.
+        """
+        if not case.band or isinstance(reference, str):
+            return []
+        if not self.live:
+            found = reruns.recorded(self._reference_run, case)
+        elif self.live.device == self.candidate.device:
+            return reruns.made(self.candidate, case)
+        else:
+            found = reruns.made(self.live, case)
+        if not _device(self.run).get("emulated"):
+            reruns.made(self.candidate, case)
+        return found
 
     def _sources(self) -> Sources:
         """Return who records a case again for an appeal; without a live reference the host stands in for it on fresh seeds."""

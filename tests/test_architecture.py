@@ -37,6 +37,10 @@ def test_lm_eval_has_one_door() -> None:
     assert users("lm_eval") <= {"suites/workloads/accuracy.py"}
 
 
+def test_trl_has_one_door() -> None:
+    assert users("trl") <= {"suites/workloads/post_training/trl_stages.py"}
+
+
 def test_the_environment_has_one_reader() -> None:
     found = users("os.environ", "os.getenv", "os.putenv")
     assert {name for name in found if not name.startswith("emulator/")} == {"harness/environment.py"}

@@ -18,6 +18,21 @@ def score_noise(reference: np.ndarray, golden: np.ndarray, u: float) -> float:
     return max(WORST_RATIO * float(np.max(np.abs(reference - golden))), 2 * u * float(np.max(np.abs(golden))))
 
 
+def taken_of(chosen: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return which of `scores` [rows, n] the indices `chosen` [rows, k] name: bool [rows, n]."""
+    taken = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(taken, chosen.astype(np.int64), True, axis=1)
+    return taken
+
+
+def shortfall(chosen: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return in each row how far the best score left out lies above the worst one taken: positive only where others are larger."""
+    taken = taken_of(chosen, scores)
+    with np.errstate(invalid="ignore"):  # both are -inf where everything is masked
+        gap: np.ndarray = np.where(taken, -np.inf, scores).max(axis=1) - np.where(taken, scores, np.inf).min(axis=1)
+    return np.where(np.isnan(gap), 0.0, gap)
+
+
 @dataclass(frozen=True)
 class Choices:
     """In each row, the k entries named by `chosen` (int [rows, k]) are the k largest of `scores` (float [rows, n]) in float64."""
@@ -40,10 +55,7 @@ class Choices:
         ):
             return [Finding(self.name, self.chosen, Outcome.FAIL, message="an index is out of range or chosen twice")]
         noise = score_noise(evidence.reference.tensors[self.scores], golden, roundoff(evidence, self.scores).floor)
-        taken = np.zeros(golden.shape, dtype=bool)
-        np.put_along_axis(taken, chosen, True, axis=1)
-        # how far the best entry left out lies above the worst one taken: positive only where a row chose wrongly
-        gap = np.where(taken, -np.inf, golden).max(axis=1) - np.where(taken, golden, np.inf).min(axis=1)
+        gap = shortfall(chosen, golden)
         wrong, near = np.flatnonzero(gap > 2 * noise), np.count_nonzero((gap > 0) & (gap <= 2 * noise))
         message, where = f"{near} of {rows} rows swap a near-tie", ""
         if wrong.size:

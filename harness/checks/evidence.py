@@ -1,9 +1,9 @@
 """What a check is given: the recordings of one case, and the protocol of a check. Knows no file and no outcome of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,7 +36,8 @@ class Evidence:
     """The recordings of one case. `golden` is the float64 evaluation of the same rounded inputs, where the case has one.
 
     `accepted` are other forms of the computation that are as sound as the reference (see `harness.forms`), `moved` float64
-    evaluations of inputs that were moved by one roundoff: both are there only when a first judgement was in doubt.
+    evaluations of inputs that were moved by one roundoff: both are there only when a first judgement was in doubt. `reruns` are of the
+    reference device, with inputs and initial weights moved by up to one roundoff: they tell how far apart sound training runs lie.
     """
 
     case: Case
@@ -45,6 +46,7 @@ class Evidence:
     golden: Recording | None = None
     accepted: Sequence[Recording] = ()
     moved: Sequence[Recording] = ()
+    reruns: Sequence[Recording] = ()
 
     def sides(self, output: str) -> Sides | str:
         """Return an output as all three sides have it, or say which of them lacks it."""
@@ -97,6 +99,14 @@ def told_of(output: str) -> str:
     """Return the output that this one tells of (`k~picked0` of `k`: what its indices pick); empty for an output in its own right."""
     plain, mark, _ = output.partition("~")
     return plain if mark else ""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A check that has more to show in a report than its findings."""
+
+    def told(self, evidence: Evidence, /) -> Mapping[str, Any]:
+        """Return JSON-able facts by name, small; they travel in the verdict's evidence under "told"."""
 
 
 @runtime_checkable

@@ -76,7 +76,11 @@ class Exact:
         told = evidence.golden.tensors if evidence.golden else ()
         real = evidence.case.dtype in UNIT_ROUNDOFF
         number = device.dtype.kind in "iu" and (not real or device.dtype.itemsize < 4)
-        if any(told_of(name) == plain_name(output) for name in told) or (real and device.dtype.kind in "iub" and not number):
+        if (
+            _is_place(evidence, output)
+            or any(told_of(name) == plain_name(output) for name in told)
+            or (real and device.dtype.kind in "iub" and not number)
+        ):
             return Cause.CHOICE
         if number and _miscalculated(device, expected):
             return Cause.INTEGERS
@@ -91,6 +95,13 @@ class Exact:
         text = f"{count} of {device.size} elements are wrong; the first is {device[at]!s}, expected {expected[at]!s}"
         where, cause = f"index {list(at)}" if at else "", self._cause(evidence, output, device, expected)
         return Finding(self.name, output, Outcome.FAIL, float(count), 0.0, "elements", where=where, message=text, cause=cause)
+
+
+def _is_place(evidence: Evidence, output: str) -> bool:
+    """Tell whether an output stands beside values of the case's integer dtype in another one: where they came from."""
+    values, dtypes = f"{output.partition('.')[0]}.0", evidence.candidate.dtypes
+    beside = output not in (values, plain_name(values)) and dtypes.get(values) == evidence.case.dtype
+    return beside and dtypes[output] == "int64" != evidence.case.dtype
 
 
 def _miscalculated(device: np.ndarray, expected: np.ndarray) -> bool:

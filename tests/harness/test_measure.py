@@ -1,8 +1,12 @@
 """What is kept of the rounds, and what a failure becomes."""
 
 import numpy as np
+import pytest
+import torch
 
+from harness.case import Case, Step
 from harness.devices import open_device
+from harness.inputs import Inputs
 from harness.manner import Manner
 from harness.measure import measure
 from harness.recording import Status
@@ -16,6 +20,25 @@ def test_series_are_stacked_and_the_rest_is_of_the_first_round() -> None:
     assert arrays["last"] == 3
     assert len(recording.seconds) == 3
     assert (recording.work, recording.unit) == (8, "tokens")
+
+
+@pytest.mark.parametrize("rounds", [1, 255, 256, 257, 600])
+def test_long_series_are_whole(rounds: int) -> None:
+    """They are put together in blocks while the rounds run."""
+    count = iter(range(rounds))
+
+    def counting(inputs: Inputs, /) -> Step:
+        def call() -> dict[str, torch.Tensor]:
+            now = float(next(count))
+            return {"loss": torch.tensor(now), "norms": torch.tensor([now, -now])}
+
+        return Step(call, series=("loss", "norms"))
+
+    case = Case("operators/long[float32]", "operators", counting, "float32", (), rounds=rounds)
+    _, arrays = measure(case, open_device("cpu"))
+    assert arrays["loss"].tolist() == list(range(rounds))
+    assert arrays["norms"].shape == (rounds, 2)
+    assert arrays["norms"][-1].tolist() == [rounds - 1, 1 - rounds]
 
 
 def test_half_floats_are_stored_exactly_with_their_name() -> None:

@@ -60,3 +60,13 @@ def test_markers_select_areas() -> None:
     listed = assay("--device", "cpu", "--collect-only", "-m", "inference").stdout
     assert "inference/" in listed
     assert "operators/" not in listed
+
+
+def test_long_cases_wait_to_be_asked_for() -> None:
+    long = "post_training/real-sft[float32]"
+    listed = {
+        words: assay("--device", "cpu", "--collect-only", *words).stdout
+        for words in (("-m", "post_training"), ("-m", "long"), ("--case", long))
+    }
+    assert [long in stdout for stdout in listed.values()] == [False, True, True]
+    assert "post_training/sft[float32]" not in listed["-m", "long"]

@@ -108,7 +108,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, to
     """Settle one case with the outcome, the day and the environment given, against a reference that is a GPU. Nothing is recorded."""
     Run.create(tmp_path / "gpu", "cuda:0").add_environment({"device": {"kind": "cuda", "name": "cuda:0", "hardware": "GPU"}})
     findings = (Finding("special_values", "out", outcome),)
-    monkeypatch.setattr("suites.session.judge", lambda case, *_: Verdict(case.id, case.area, case.dtype, *sum_up(findings), findings))
+    monkeypatch.setattr("suites.session.judge", lambda case, *_, **__: Verdict(case.id, case.area, case.dtype, *sum_up(findings), findings))
     blank = {"case": CASE, "owner": "A", "reason": "r", "link": "https://example.org", "expires": date(2026, 10, 31)}
     signed = [Waiver("cpu.toml: w", "cpu", **(blank | changes)), Waiver("npu.toml: w", "npu", **blank)]  # type: ignore[arg-type]
     asked = parse("cpu", str(tmp_path / "gpu"), str(tmp_path / "r"), False, "default")

@@ -7,15 +7,12 @@ npu_dynamic_mx_quant_with_dual_axis and npu_dynamic_block_quant.
 import torch
 from torch import Tensor
 
+from reference.oracles.block_formats import E4M3, E5M2, MX_BLOCK, Rule, quantise, scale_bits
 from reference.oracles.fused.quantisation import HIGH
 from reference.oracles.fused.widening import wide
 
-BLOCK = 32
-
-
-def exponent(x: Tensor) -> Tensor:
-    """Return `floor(log2 |x|)` exactly, int64; of 0 the least."""
-    return torch.frexp(x).exponent.long() - 1
+BLOCK = MX_BLOCK[1]
+_ELEMENTS = {torch.float8_e4m3fn: E4M3, torch.float8_e5m2: E5M2}
 
 
 def dynamic_mx_quant(x: Tensor, axis: int, kind: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -24,13 +21,8 @@ def dynamic_mx_quant(x: Tensor, axis: int, kind: torch.dtype) -> tuple[Tensor, T
     A block's scale is `2 ^ (exponent of its largest - exponent of the type's largest)`; what is beyond the type's largest becomes that.
     The pairs are a last dimension of two; an odd number of blocks is filled up with 0.
     """
-    rows = wide(x).movedim(axis, -1)
-    length, limit = rows.shape[-1], torch.finfo(kind).max
-    filled = torch.unflatten(torch.nn.functional.pad(rows, (0, -length % BLOCK)), -1, (-1, BLOCK))
-    power = exponent(filled.abs().amax(-1)) - int(exponent(torch.tensor(limit)))
-    scaled = (filled / torch.pow(2.0, power.to(rows.dtype))[..., None]).clamp(-limit, limit)
-    y = scaled.flatten(-2)[..., :length].movedim(-1, axis).float().to(kind)
-    biased = (power + 127).to(torch.uint8)
+    numbers, scale = quantise(wide(x).movedim(axis, -1), _ELEMENTS[kind], MX_BLOCK, Rule.FLOOR)
+    y, biased = numbers.movedim(-1, axis).float().to(kind), scale_bits(scale)
     pairs = torch.unflatten(torch.nn.functional.pad(biased, (0, biased.shape[-1] % 2)), -1, (-1, 2))
     return y, pairs.movedim(-2, axis if axis >= 0 else axis - 1)
 

@@ -55,3 +55,59 @@ def test_a_reference_that_left_the_path_earlier_cannot_judge() -> None:
 
 def test_another_number_of_tokens_fails() -> None:
     assert judged(TOKENS[:-1], LOGITS[:-1])[0].outcome is Outcome.FAIL
+
+
+ROWS = RNG.standard_normal((3, 8, 50)) * 3
+NOISE = RNG.gumbel(size=ROWS.shape)
+SAMPLED = (ROWS + NOISE).argmax(-1)
+
+
+def sampled(tokens: np.ndarray, logits: np.ndarray = ROWS, beside: np.ndarray | None = None, golden: np.ndarray = ROWS):
+    def side(tokens, logits, beside, dtype):
+        return {"tokens": tokens, "logits": logits.astype(dtype), "noise": NOISE.astype(dtype), "logprobs": beside.astype(dtype)}
+
+    exact, right = golden.max(-1), (golden + NOISE).argmax(-1)
+    candidate = side(tokens, logits, exact if beside is None else beside, np.float32)
+    others = side(right, golden, exact, np.float32), side(right, golden, exact, np.float64)
+    return Decoding("tokens", "logits", noise="noise", beside=("logprobs",))(evidence(candidate, *others))
+
+
+def test_sampled_rows_that_are_equal_pass() -> None:
+    found = sampled(SAMPLED)
+    assert {f.outcome for f in found} == {Outcome.PASS}
+    assert found[0].measured == found[0].bound == 24
+
+
+def test_a_wrong_sample_fails_in_its_row_and_at_its_step() -> None:
+    tokens = SAMPLED.copy()
+    tokens[1, 5] = (tokens[1, 5] + 1) % 50
+    found = sampled(tokens)[0]
+    assert found.outcome is Outcome.FAIL
+    assert found.where == "row [1], step 5"
+    assert found.measured == 21
+
+
+def test_what_is_close_is_the_logit_and_its_noise() -> None:
+    """The two best sums are a near-tie, though their logits are far apart."""
+    golden, tokens = ROWS.copy(), SAMPLED.copy()
+    best, other = SAMPLED[2, 4], (SAMPLED[2, 4] + 1) % 50
+    golden[2, 4, other] = golden[2, 4, best] + NOISE[2, 4, best] - NOISE[2, 4, other] - 1e-8
+    tokens[2, 4] = other
+    logits, beside = golden.copy(), golden.max(-1)
+    logits[2, 5:], beside[2, 4:] = 0, 0  # of another prefix, and of another token
+    found = sampled(tokens, logits, beside, golden)
+    assert {f.outcome for f in found} == {Outcome.PASS}
+    assert "near-tie" in found[0].message
+
+
+def test_of_several_rows_the_worst_is_told() -> None:
+    tokens = SAMPLED.copy()
+    tokens[0, 7], tokens[1, 2] = (tokens[0, 7] + 1) % 50, (tokens[1, 2] + 1) % 50
+    found = sampled(tokens)[0]
+    assert "2 of 3 rows part from the reference" in found.message
+    assert found.outcome is Outcome.FAIL
+
+
+def test_figures_beside_the_tokens_are_compared_too() -> None:
+    found = sampled(SAMPLED, beside=ROWS.max(-1) * 1.01)
+    assert {f.subject.split()[0] for f in found if f.outcome is Outcome.FAIL} == {"logprobs"}

@@ -137,3 +137,9 @@ def test_a_wrong_sum_of_integers_names_the_cause_that_its_shape_tells() -> None:
     assert Exact(("*",), "exact")(evidence({"x": device}, {"x": golden.astype(np.float32)}, {"x": golden}, "float32")) == []
     (found,) = Exact(("x*",))(evidence({"x": device}, {"x": golden.astype(np.float32)}, {"x": golden}, "float32"))
     assert found.cause is Cause.TAIL
+
+
+def test_a_place_beside_integer_values_is_a_choice() -> None:
+    golden = {"0.0": np.array([5, 4], dtype=np.int8), "0.1": np.array([0, 1])}
+    found = Exact()(evidence(golden | {"0.1": np.array([0, 2])}, golden, golden, "int8"))
+    assert [f.cause for f in found if f.outcome is Outcome.FAIL] == [Cause.CHOICE]
