@@ -36,6 +36,7 @@ _SPREAD = 0.02  # standard deviation of a weight matrix, as all of these familie
 
 _DECISIVE = 0.3  # of what routes and selects: trained models decide clearly, and near-ties would flip with every rounding
 _DECIDING = ("gate.weight", "indexer.", "position_bias")
+_INDEXERS = 16  # heads; a key that is negative in all of them scores exactly 0, and with four heads many did: any of equals may be taken
 
 _SWA, _CSA, _HCA = "sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"
 
@@ -73,8 +74,8 @@ _COMMON: Mapping[str, Any] = {
 _TINY_V4: Mapping[str, Any] = {
     "moe_intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 32,
     "q_lora_rank": 32, "num_experts_per_tok": 2, "n_routed_experts": 8, "compress_rates": {_CSA: 4, _HCA: 16},
-    "mlp_layer_types": ["hash_moe", "moe", "moe", "moe"], "sliding_window": 16, "o_groups": 2, "o_lora_rank": 16, "index_n_heads": 4,
-    "index_head_dim": 32, "index_topk": 4, "partial_rotary_factor": 0.25, "hc_mult": 4, "hc_sinkhorn_iters": 20,
+    "mlp_layer_types": ["hash_moe", "moe", "moe", "moe"], "sliding_window": 16, "o_groups": 2, "o_lora_rank": 16,
+    "index_n_heads": _INDEXERS, "index_head_dim": 32, "index_topk": 4, "partial_rotary_factor": 0.25, "hc_mult": 4, "hc_sinkhorn_iters": 20,
 }  # fmt: skip
 _TINY_V3: Mapping[str, Any] = {
     "intermediate_size": 96, "moe_intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4,
@@ -107,7 +108,7 @@ FAMILIES: Mapping[str, Family] = {
         }}, _V4,
     ),
     "deepseek_v32": Family(
-        DeepseekV32Config, {**_TINY_V3, "index_n_heads": 4, "index_head_dim": 32, "index_topk": 16},
+        DeepseekV32Config, {**_TINY_V3, "index_n_heads": _INDEXERS, "index_head_dim": 32, "index_topk": 16},
         {"DeepSeek-V3.2": {}}, "DeepSeek-V3.2 technical report, arXiv 2512.02556; the defaults of its configuration",
     ),
     "deepseek_v3": Family(

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from harness.errors import AssayError
-from harness.inputs import Inputs
+from harness.inputs import ARITHMETIC, Inputs
 from suites.workloads.float64 import Float64
 
 
@@ -23,11 +23,13 @@ def arithmetic(inputs: Inputs, mixed: bool = False) -> AbstractContextManager[ob
     return nullcontext()
 
 
-def place(inputs: Inputs, model: PreTrainedModel, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    """Put a host model on the device as the input `weights`, rounded to `dtype` (default: the case's); the object is reused."""
+def place(
+    inputs: Inputs, model: PreTrainedModel, dtype: torch.dtype | None = None, name: str = "weights", moved_by: float = ARITHMETIC,
+) -> PreTrainedModel:  # fmt: skip
+    """Put a host model on the device as the input `name`, rounded to `dtype` (default: the case's); the object is reused."""
     if inputs.golden and hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")  # PyTorch multiplies no groups of float64 matrices
-    placed = inputs.module("weights", model, dtype)
+    placed = inputs.module(name, model, dtype, moved_by)
     assert isinstance(placed, PreTrainedModel)
     return placed
 

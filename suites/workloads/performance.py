@@ -8,9 +8,11 @@ from collections.abc import Callable
 from harness.case import Case, Scalar, Step
 from harness.checks.special_values import SpecialValues
 from harness.checks.throughput import Throughput
+from suites.assets.families import FAMILIES, PREFIX
 from suites.workloads.inference import greedy, prefill
 from suites.workloads.operators.attention import attention
 from suites.workloads.operators.matmul import matmul
+from suites.workloads.post_training.sft import CASES as STAGE
 from suites.workloads.post_training.sft import sft
 
 _DTYPES = ("float32", "bfloat16")
@@ -28,11 +30,25 @@ def _timed(name: str, workload: Callable[..., Step], vouched_by: str, rounds: in
     )  # fmt: skip
 
 
+def _training() -> tuple[Case, ...]:
+    """Return `performance/train/<family>[<dtype>]`, a step of each tiny family in each dtype in which its conformance is judged."""
+    judged = {case.id for case in STAGE}
+    timed = [
+        case for family in FAMILIES
+        for case in _timed(
+            f"train/{family}", sft, f"post_training/sft/{family}", 6, model=PREFIX + family, batch=4, length=128, steps=7,
+            learning_rate=2e-3, sketches=False,
+        )
+    ]  # fmt: skip
+    return tuple(case for case in timed if case.vouched_by in judged)
+
+
 # One call of an operator is forward and backward: three matrix products of 2 x 1024^3 floating-point operations, for example.
 CASES = (
     *_timed("matmul", matmul, "operators/matmul", 10, 2, batch=1, rows=1024, inner=1024, columns=1024),
     *_timed("attention", attention, "operators/attention-gqa", 10, 2, batch=1, heads=9, kv_heads=3, length=512, width=64, mask="causal"),
     *_timed("sft-step", sft, "post_training/sft", 6, model="default", batch=1, length=128, steps=7, learning_rate=2e-5, sketches=False),
+    *_training(),
     *_timed("prefill", prefill, "inference/prefill", 8, model="default", batch=1, length=256, last_only=True),
     *_timed("decode", greedy, "inference/greedy-cached", 6, model="default", prompt=16, new_tokens=16, cache=True),
 )

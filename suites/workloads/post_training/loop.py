@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
-from transformers import PreTrainedModel
 
 from harness.case import Step
 from harness.inputs import Inputs
@@ -48,7 +47,7 @@ def next_token_loss(model: nn.Module, tokens: Tensor, context: AbstractContextMa
 
 
 def train(
-    inputs: Inputs, model: PreTrainedModel, batches: Sequence[Batch], objective: Objective, *, learning_rate: float,
+    inputs: Inputs, model: nn.Module, batches: Sequence[Batch], objective: Objective, *, learning_rate: float,
     optimizer: str = "adamw", held_out: Sequence[Batch] = (), sketches: bool = True, detailed: bool = False,
 ) -> Step:  # fmt: skip
     """Return a Step whose call is one optimizer step on the next of `batches`; they repeat.

@@ -13,10 +13,12 @@ from suites.assets.corpus import token_batches
 from suites.assets.language_model import load
 from suites.workloads.model import place, refuse_dropout
 from suites.workloads.post_training.loop import Objective, train
-from suites.workloads.post_training.promises import CHECKS
-from suites.workloads.post_training.sft import next_token
+from suites.workloads.post_training.promises import CHECKS, DETAILED, on_tiny_families
+from suites.workloads.post_training.sft import logits, next_token
 
-_TARGETS = ("q_proj", "v_proj")
+# Query and value, as the authors have it; where they are made through a latent vector, what leads out of it, and in DeepSeek-V4, whose
+# keys are its values, what makes both. Compressors and indexers have projections of the same names: those of `self_attn` alone are meant.
+_TARGETS = ("q_proj", "v_proj", "q_b_proj", "kv_b_proj", "kv_proj")
 
 
 class Adapter(nn.Module):
@@ -44,30 +46,50 @@ def adapt(inputs: Inputs, model: PreTrainedModel, rank: int, alpha: float) -> No
     the model has no such projection.
     """
     model.requires_grad_(False)
-    found = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear) and name.endswith(_TARGETS)]
+    found = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear) and _targeted(name)]
     if not found:
-        raise AssayError(f"{model.config.model_type}: no linear {' or '.join(_TARGETS)} to adapt; choose another model for LoRA")
+        raise AssayError(
+            f"{model.config.model_type}: no linear {' or '.join(_TARGETS)} under self_attn to adapt; choose another model for LoRA"
+        )
     for name, linear in found:
         scale = 1 / math.sqrt(3 * linear.in_features)
         a = inputs.normal(f"{name}.a", (rank, linear.in_features), scale, dtype=torch.float32)
         model.set_submodule(name, Adapter(linear, a, alpha))
 
 
-def lora(inputs: Inputs, /, *, model: str, batch: int, length: int, steps: int, learning_rate: float, rank: int, alpha: float) -> Step:
+def _targeted(name: str) -> bool:
+    path = name.split(".")
+    return path[-1] in _TARGETS and "self_attn" in path[-2:]
+
+
+def lora(
+    inputs: Inputs, /, *, model: str, batch: int, length: int, steps: int, learning_rate: float, rank: int, alpha: float,
+    detailed: bool = False,
+) -> Step:  # fmt: skip
     """Train adapters alone: one AdamW step a call, `batch` rows of `length` tokens each, work counted in tokens.
 
-    Outputs and the loop itself: see `training.train`; gradients and updates are those of the adapters. Raises AssayError:
-    model not to be loaded, with dropout, or without query and value projections.
+    Outputs and the loop itself: see `loop.train`; gradients and updates are those of the adapters. With `detailed` the two batches after
+    `steps` are held out. Raises AssayError: model not to be loaded, with dropout, or without query and value projections.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
     batches = inputs.given("tokens", token_batches(language_model.tokenizer, batch, length, steps))
+    unseen = token_batches(language_model.tokenizer, batch, length, 2, start=steps) if detailed else ()
+    held_out = [{"tokens": inputs.given(f"held_out_{i}", tokens)} for i, tokens in enumerate(unseen)]
     module = place(inputs, language_model.module, torch.float32)
     adapt(inputs, module, rank, alpha)
-    objective = Objective(next_token, tokens=batch * length)
-    return train(inputs, module, [{"tokens": tokens} for tokens in batches], objective, learning_rate=learning_rate)
+    objective = Objective(next_token, tokens=batch * length, first=logits)
+    return train(
+        inputs, module, [{"tokens": tokens} for tokens in batches], objective, learning_rate=learning_rate,
+        held_out=held_out, detailed=detailed,
+    )  # fmt: skip
 
 
 _PARAMS: dict[str, Scalar] = {"model": "default", "batch": 2, "length": 64, "steps": 10, "learning_rate": 2e-4, "rank": 8, "alpha": 16.0}
 
-CASES = (Case("post_training/lora[float32]", "post_training", lora, "float32", CHECKS, _PARAMS, rounds=10, fresh=True, timeout=900),)
+_TINY: dict[str, Scalar] = {"batch": 2, "length": 64, "steps": 8, "learning_rate": 1e-2, "rank": 4, "alpha": 8.0, "detailed": True}
+
+CASES = (
+    Case("post_training/lora[float32]", "post_training", lora, "float32", CHECKS, _PARAMS, rounds=10, fresh=True, timeout=900, band=1),
+    *on_tiny_families("lora", lora, DETAILED, _TINY),
+)

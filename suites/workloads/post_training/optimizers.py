@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from suites.workloads.post_training.muon import muon
+
 _DECAY = 0.1
 
 
@@ -15,5 +17,5 @@ def _adamw(foreach: bool = False, fused: bool = False) -> Callable[[Mapping[str,
 
 
 OPTIMIZERS: Mapping[str, Callable[[Mapping[str, nn.Parameter], float], Optimizer]] = {
-    "adamw": _adamw(), "adamw-foreach": _adamw(foreach=True), "adamw-fused": _adamw(fused=True),
+    "adamw": _adamw(), "adamw-foreach": _adamw(foreach=True), "adamw-fused": _adamw(fused=True), "muon": muon,
 }  # fmt: skip

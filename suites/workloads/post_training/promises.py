@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 from harness.case import Case, Promise, Scalar, Step
 from harness.checks.closeness import Closeness
+from harness.checks.held_out import HeldOut
 from harness.checks.parameters import Parameters
 from harness.checks.special_values import SpecialValues
 from harness.checks.trajectory import Trajectory
 from suites.assets.families import FAMILIES, PREFIX
 
 _SERIES = ("loss", "grad_norm")
+
+RERUNS = 3  # of the reference, that span the band of a tiny model's run; one of a real model's, where each takes a minute
 
 
 def promised(series: tuple[str, ...] = ()) -> tuple[Promise, ...]:
@@ -19,31 +22,34 @@ def promised(series: tuple[str, ...] = ()) -> tuple[Promise, ...]:
     """
     followed = (*_SERIES, *series)
     return (
-        SpecialValues(only=followed), Trajectory(series=followed), Parameters(prefix="grad/"), Parameters(prefix="update/"),
+        SpecialValues(only=followed), Trajectory(series=followed), Parameters(prefix="grad/"), Parameters(prefix="update/"), HeldOut(),
     )  # fmt: skip
 
 
 CHECKS = promised()
-DETAILED: tuple[Promise, ...] = (Closeness(only=("first/*", "held_out_loss")), *CHECKS)
+DETAILED: tuple[Promise, ...] = (Closeness(only=("first/*",)), *CHECKS)
 
 
 def on_tiny_families(
     stage: str, workload: Callable[..., Step], checks: tuple[Promise, ...], params: Mapping[str, Scalar],
-    *, families: Iterable[str] = tuple(FAMILIES),
+    *, families: Iterable[str] = tuple(FAMILIES), replays: bool = False,
 ) -> tuple[Case, ...]:  # fmt: skip
     """Return a case for each family and dtype, named `post_training/<stage>/<family>[<dtype>]`; a golden serves both dtypes.
 
-    A family that selects (experts, keys) is compared in float32 only: in bfloat16 a sound device selects otherwise here and there, and
-    everything downstream differs.
+    In bfloat16 a sound device selects otherwise here and there, and everything downstream differs. So a family that selects (experts,
+    keys) is compared in bfloat16 only where the stage `replays`: its parameter `replay` then gives selections to both sides
+    (`selections.replayed`), which makes other inputs, and a golden of its own.
     """
-    rounds = params["steps"]
+    band = RERUNS if any(isinstance(check, Trajectory) for check in checks) else 0
+    rounds = params.get("steps", 1)
     assert isinstance(rounds, int)
     cases = []
     for family in families:
         first = ""
-        for dtype in ("float32",) if FAMILIES[family].selects else ("float32", "bfloat16"):
+        selects = FAMILIES[family].selects
+        for dtype in ("float32", "bfloat16") if replays or not selects else ("float32",):
             name = f"post_training/{stage}/{family}[{dtype}]"
-            given = {"model": PREFIX + family, **params}
-            cases.append(Case(name, "post_training", workload, dtype, checks, given, rounds=rounds, golden_of=first or None))
-            first = first or name
+            given = {"model": PREFIX + family, **params, **({"replay": True} if selects and dtype == "bfloat16" else {})}
+            cases.append(Case(name, "post_training", workload, dtype, checks, given, rounds=rounds, golden_of=first or None, band=band))
+            first = "" if selects else name
     return tuple(cases)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from harness.errors import AssayError
+from suites.assets.families import PREFIX, tiny_module
 from suites.workloads.post_training import lora as module
 from suites.workloads.post_training import sft as sft_module
 from suites.workloads.post_training.lora import Adapter, adapt, lora
@@ -40,6 +41,18 @@ def test_only_the_adapters_are_trained():
     outputs = run(lora(inputs(), **PARAMS), 3)
     expected = {f"model.layers.{n}.self_attn.{p}_proj.{m}" for n in range(2) for p in "qv" for m in "ab"}
     assert {name.split("/")[1] for name in outputs if "/" in name} == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "adapted"),
+    [("llama", {"q_proj", "v_proj"}), ("deepseek_v32", {"q_b_proj", "kv_b_proj"}), ("deepseek_v4-flash", {"q_b_proj", "kv_proj"})],
+)
+def test_each_family_is_adapted_where_queries_and_values_are_made(family, adapted):
+    model = tiny_module(PREFIX + family)
+    adapt(inputs(), model, rank=2, alpha=4.0)
+    names = {name.rpartition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    layers = model.config.num_hidden_layers
+    assert names == {f"model.layers.{n}.self_attn.{part}" for n in range(layers) for part in adapted}
 
 
 def test_first_gradient_moves_b_and_not_a():
