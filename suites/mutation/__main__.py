@@ -7,9 +7,11 @@ from pathlib import Path
 from harness.devices import open_device
 from harness.errors import AssayError
 from reference.mutation import STORED
-from suites.mutation import runner
+from suites.mutation import invariants, runner
 from suites.mutation.registry import mutants
 from suites.mutation.runner import Plan
+from suites.mutation.seeds import Seed
+from suites.mutation.wrapper import Mutant
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,13 +20,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = Plan(open_device(options.device).name, options.benign_cases, options.fault_cases, tuple(options.mutant))
         for name in plan.only:
-            if name not in mutants():
+            if name not in mutants() and name not in invariants.names():
                 raise AssayError(f"no mutant is called {name}; `python -m suites.mutation --list` lists all")
     except AssayError as error:
         print(f"mutation: {error}", file=sys.stderr)
         return 2
     if options.list:
-        print("\n".join(f"{'benign' if m.benign else 'fault ':6} {m.name}: {m.source}" for m in mutants().values()))
+        listed: list[Mutant | Seed] = [*mutants().values(), *invariants.SEEDS]
+        print("\n".join(f"{'benign' if m.benign else 'fault ':6} {m.name}: {m.source}" for m in listed))
         return 0
     if options.stage:
         part, parts = map(int, options.part.split("/"))

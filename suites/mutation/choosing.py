@@ -50,13 +50,19 @@ def chosen(mutant: Mutant, trace: Trace, dtypes: Mapping[str, str], most: int) -
             if mutant.strikes(operator):
                 queues.setdefault((operator, dtypes[case]), []).append(case)
     named = _bearing(mutant.operators)
-    ordered = [_in_turn(cases, turn, named, trace) for turn, (_, cases) in enumerate(sorted(queues.items()))]
+    ordered = [_in_turn(cases, turn, named, trace) for turn, (_, cases) in enumerate(sorted(queues.items(), key=_by_dtype))]
     taken: dict[str, None] = {}
     for turn in range(max(map(len, ordered), default=0)):
         for queue in ordered:
             if turn < len(queue) and len(taken) < most:
                 taken.setdefault(queue[turn])
     return list(taken)
+
+
+def _by_dtype(queue: tuple[tuple[str, str], list[str]]) -> tuple[str, str]:
+    """Order queues so that the overloads of an operator take turns: some of them are reached only by way of others."""
+    operator, dtype = queue[0]
+    return dtype, operator
 
 
 def _bearing(operators: Sequence[str]) -> re.Pattern[str]:

@@ -19,7 +19,7 @@ from harness.devices import open_device
 from harness.recording import write_json
 from harness.verdict import FAILING
 from suites.catalogue import all_cases
-from suites.mutation import emulated
+from suites.mutation import emulated, invariants
 from suites.mutation.bench import Bench
 from suites.mutation.choosing import chosen, eligible, traced
 from suites.mutation.registry import mutants
@@ -141,6 +141,7 @@ def run(plan: Plan, parts: int, out: Path) -> Score:
         order = {mutant: i for i, mutant in enumerate(mutants())}
         rows.sort(key=lambda r: order[r.name])
         rows += _emulated(plan, parts, folder)
+    rows += _invariants(plan)
     score = Score(tuple(rows))
     write_json(out, {**score.to_json(), **_about(plan, time.perf_counter() - begun)})
     return score
@@ -209,6 +210,15 @@ def _write_death(plan: Plan, part: int, folder: Path, code: int) -> None:
     with (folder / f"rows-{part}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(vars(dead)) + "\n")
     print(told(dead), flush=True)
+
+
+def _invariants(plan: Plan) -> list[Row]:
+    """Put faults and benign variants of training code to the invariants, on the CPU, in this process."""
+    torch.set_num_threads(1)
+    rows = invariants.run(plan.only)
+    for found in rows:
+        print(told(found), flush=True)
+    return rows
 
 
 def _emulated(plan: Plan, parts: int, folder: Path) -> list[Row]:

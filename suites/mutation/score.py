@@ -13,8 +13,8 @@ _SHOWN = 5  # failing cases that a row tells of
 
 # What a probe has shown beats what the shape of an error suggests; of these the first explains the others. A wrong choice explains
 # the values that were chosen.
-# That integers or special values are wrong names the cause only where ordinary numbers are right, in more than three cases of four.
-_ONLY_ALONE = (Cause.INTEGERS, Cause.SPECIAL)
+# That integers or special values are wrong, or arguments, names the cause only where ordinary numbers are right, in three cases of four.
+_ONLY_ALONE = (Cause.INTEGERS, Cause.SPECIAL, Cause.ARGUMENTS)
 _SHOWN_DIRECTLY = (Cause.IMPURE, Cause.UNSTEADY, Cause.FORM, Cause.RANDOM, Cause.CHOICE)
 
 
@@ -28,7 +28,7 @@ class Row:
     """
 
     name: str
-    how: str  # "dispatch", or "emulator"
+    how: str  # "dispatch", "emulator", or "training"
     source: str
     operators: tuple[str, ...]
     expected: tuple[str, ...]

@@ -8,7 +8,7 @@ import pytest
 
 from harness.case import Case
 from suites.catalogue import all_cases
-from suites.mutation import runner
+from suites.mutation import invariants, runner
 from suites.mutation.__main__ import main
 from suites.mutation.bench import Bench
 from suites.mutation.choosing import traced
@@ -78,4 +78,4 @@ def test_a_wrong_name_is_refused_in_one_line(capsys: pytest.CaptureFixture[str])
 
 def test_the_list_tells_every_mutant(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == len(mutants())
+    assert len(capsys.readouterr().out.splitlines()) == len(mutants()) + len(invariants.SEEDS)
