@@ -87,6 +87,26 @@ MEANINGS: dict[Cause, Meaning] = {
         "The result has another dtype or shape than the reference's.",
         "type promotion, float64 that silently becomes float32, keepdim and empty dimensions.",
     ),
+    Cause.LEAK: Meaning(
+        "What must have no influence has some: a later token, padding, another row or another document.",
+        "the masks that the attention kernel is given, or ignores (sparse_mode, actual_seq_len of the fused attention); compressed keys "
+        "whose window is not full; kernels that read past the end of a row.",
+    ),
+    Cause.FORWARD: Meaning(
+        "A loss left its band before any gradient or update did: the forward pass is wrong from that step on, or an update before it "
+        "had the right size and the wrong direction.",
+        "the operators of the forward pass, one by one: `--localise` names the first whose error its operands do not explain.",
+    ),
+    Cause.GRADIENT: Meaning(
+        "Results are right, and a gradient is lost, counted twice, or weighted wrongly.",
+        "the backward pass of a fused operator; an operator without one, which detaches silently; how a loss is divided over "
+        "micro-batches.",
+    ),
+    Cause.UPDATE: Meaning(
+        "The optimizer does another step than its formula.",
+        "fused optimizers (torch_npu.optim), the type in which they keep their state, and weights whose last digit is too coarse for "
+        "a step.",
+    ),
 }
 
 

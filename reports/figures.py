@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -83,14 +84,39 @@ def dots(rows: Sequence[tuple[str, float, float]], label: str, xlabel: str) -> s
         return _svg(figure, label)
 
 
-def curves(series: Mapping[str, Sequence[float]], label: str, ylabel: str) -> str:
-    """Draw series over steps from 1 on: candidate, reference and float64 golden, as far as there are."""
+def curves(series: Mapping[str, Sequence[float]], label: str, ylabel: str, band: Sequence[float] = ()) -> str:
+    """Draw series over steps from 0 on: candidate, reference and float64 golden, as far as there are.
+
+    `band` is the half width of an area around the golden, step by step.
+    """
     with mpl.rc_context(_STYLE):
         figure, axes = _axes(3.6, 2.2, "y")
+        if band and np.isfinite(band).any():
+            middle, half = np.asarray(series["golden"]), np.asarray(band)
+            axes.fill_between(range(len(half)), middle - half, middle + half, color=_FAINT, alpha=0.6, linewidth=0)
         for name, look in _LOOKS.items():
             if name in series:
-                axes.plot(range(1, len(series[name]) + 1), series[name], **look)
-        axes.set_xlabel("optimizer step")
+                axes.plot(range(len(series[name])), series[name], **look)
+        axes.set_xlabel("optimizer step, from 0")
+        axes.set_ylabel(ylabel)
+        return _svg(figure, label)
+
+
+def distances(series: Mapping[str, Sequence[float]], band: Sequence[float], label: str, ylabel: str) -> str:
+    """Draw distances over steps from 0 on, on a logarithmic axis, over the area of the band; a distance of 0 lies at the lower edge."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(3.6, 2.2, "y")
+        positive = [v for values in (*series.values(), band) for v in values if np.isfinite(v) and v > 0]
+        edge = min(positive, default=1e-9) / 2
+        steps = range(len(band))
+        axes.fill_between(steps, edge / 2, [v if np.isfinite(v) else max(positive) for v in band], color=_FAINT, alpha=0.6, linewidth=0)
+        for name in ("reference", "candidate"):
+            if name in series:
+                drawn = [max(v, edge) if np.isfinite(v) else np.nan for v in series[name]]
+                axes.plot(range(len(drawn)), drawn, **_LOOKS[name])
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=edge / 2)
+        axes.set_xlabel("optimizer step, from 0")
         axes.set_ylabel(ylabel)
         return _svg(figure, label)
 

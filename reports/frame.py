@@ -28,6 +28,7 @@ class Frames:
 
     `waivers` are the known differences that somebody signed, each with its `state` and, where it is inactive, `why`, all as text.
     `localised` has what was found of a case's operators, by case. `mutation` is the score that the suite was last measured to have.
+    `published` has `figures` that others published, and `peaks`, the peak rates of devices.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Frames:
     waivers: Sequence[Mapping[str, str]] = ()
     localised: Mapping[str, Localised] = field(default_factory=dict)
     mutation: Mapping[str, Any] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
 
     def area(self, *areas: str) -> pd.DataFrame:
         """Return the verdicts of some areas."""
@@ -78,7 +80,13 @@ def load(folder: Path) -> Frames:
     about = (folder.resolve().name, manifest["created"], manifest["comparison"], manifest["environments"])
     waivers = [{name: _text(str(value)) for name, value in waiver.items()} for waiver in manifest.get("waivers", ())]
     return Frames(
-        *about, frame, table.astype(dict.fromkeys(_NUMBERS, float)), waivers, localised.load(folder), manifest.get("mutation", {})
+        *about,
+        frame,
+        table.astype(dict.fromkeys(_NUMBERS, float)),
+        waivers,
+        localised.load(folder),
+        manifest.get("mutation", {}),
+        manifest.get("published", {}),
     )
 
 

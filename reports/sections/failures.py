@@ -185,5 +185,6 @@ def _begins(localised: Localised) -> str:
 
 
 def _sides(evidence: dict[str, dict[str, object]]) -> Text:
-    parts = [f"{side}: {e['device']} ({e['status']}, environment {e['environment'] or 'unknown'})" for side, e in evidence.items()]
+    sides = {side: e for side, e in evidence.items() if "device" in e}
+    parts = [f"{side}: {e['device']} ({e['status']}, environment {e['environment'] or 'unknown'})" for side, e in sides.items()]
     return Text("; ".join(parts) or "nothing was recorded", "note")

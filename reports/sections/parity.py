@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 
 from reports import figures
-from reports.blocks import Block, Figure, Fold, Heading, Mark, Row, Table, Text
+from reports.blocks import Block, Figure, Fold, Heading, Mark, Table, Text
 from reports.frame import Frames, records
 from reports.words import number
 
 ORDER, TITLE = 20, "Parity"
-_DRAWN, _LISTED, _CURVES = 40, 400, 12
+_DRAWN, _LISTED = 40, 400
 
 
 def render(frames: Frames) -> Sequence[Block]:
-    """Return operators, training curves, gradients and decoding, as far as they were run."""
-    blocks = [*_operators(frames), *_training(frames), *_inference(frames), *_everything(frames)]
+    """Return operators and decoding, as far as they were run."""
+    blocks = [*_operators(frames), *_inference(frames), *_everything(frames)]
     if blocks and frames.emulated:
         text = "EMULATED: the stand-in computes on the CPU. What agrees here shows that the path works; it is no parity of devices."
         blocks.insert(0, Text(text, "banner"))
@@ -48,42 +48,6 @@ def _operators(frames: Frames) -> list[Block]:
         dots, "Error of each operator against float64, candidate and reference", "rms error against float64, in units of roundoff u"
     )
     return [Heading("Operators"), Text(text), Figure(drawing, "Operators, forward and backward.", wide=True)]
-
-
-def _training(frames: Frames) -> list[Block]:
-    blocks: list[Block] = []
-    cases = frames.area("post_training").sort_values("case")
-    if len(cases) > _CURVES:
-        blocks.append(Text(f"Drawn are {_CURVES} of {len(cases)} training cases, those that did not pass first.", "note"))
-        cases = cases.sort_values("outcome", key=lambda outcome: outcome == "pass", kind="stable").head(_CURVES)
-    for row in records(cases):
-        curves = {side: e["series"] for side, e in row.evidence.items() if e.get("series")}
-        for_case = []
-        for name, unit in (("loss", "loss, nats a token"), ("grad_norm", "gradient norm")):
-            series = {side: c[name] for side, c in curves.items() if name in c}
-            if "candidate" in series:
-                for_case.append(
-                    Figure(figures.curves(series, f"{name} of {row.case} over steps", unit), f"{row.case}: {unit}.{_gaps(series)}")
-                )
-        if for_case:
-            blocks.append(Row(for_case))
-    rows = frames.found("post_training")
-    rows = rows[rows["unit"] == "u"]
-    if not blocks and rows.empty:
-        return []
-    table = _table("Post-training: errors against a float64 run of the same steps, in u", rows)
-    return [Heading("Post-training"), Text("The dashed line is the float64 run."), *blocks, table]
-
-
-def _gaps(series: dict[str, list[float]]) -> str:
-    """Say which curves have steps that no drawing can show."""
-    lost = {side: np.flatnonzero(~np.isfinite(values)) for side, values in series.items()}
-    told = [
-        f"{side}: {len(at)} of {len(series[side])} steps are not finite, the first is step {at[0] + 1}"
-        for side, at in lost.items()
-        if at.size
-    ]
-    return f" {'; '.join(told)}." if told else ""
 
 
 def _inference(frames: Frames) -> list[Block]:

@@ -1,11 +1,12 @@
 """What it costs in time. Knows no other section."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from reports import figures
 from reports.blocks import Block, Figure, Mark, Table, Text
 from reports.frame import Frames
-from reports.performance import Rate, rates, shown_as_performance
+from reports.performance import Rate, Utilisation, rates, shown_as_performance, utilisation
 from reports.words import duration, interval, number
 
 ORDER, TITLE = 40, "Throughput"
@@ -30,10 +31,48 @@ def render(frames: Frames) -> Sequence[Block]:
     head = ["case", "candidate", "95 % interval", "reference", "ratio", "step p50", "step p95", "rounds"]
     rows: list[list[str | Mark]] = [_row(r, bool(frames.comparison.get("self_comparison"))) for r in timed if not r.wrong]
     blocks.append(Table("Throughput", head, rows, numeric=head[1:]))
+    blocks += _operations(frames, [r for r in timed if not r.wrong and r.achieved is not None])
     for r in timed:
         if r.wrong:
             blocks.append(Text(f"{r.case} is not shown: {r.wrong}", "note"))
     return blocks
+
+
+def _operations(frames: Frames, counted: Sequence[Rate]) -> list[Block]:
+    """Return operations a second of training steps, and what share of the peak that is, where a peak is known."""
+    if not counted:
+        return []
+    rows, peaks = [], {}
+    for r in counted:
+        assert r.flops is not None
+        assert r.achieved is not None
+        used = utilisation(frames, r)
+        share = _share(used) if used else "no peak known"
+        if used:
+            peaks[used.peak["name"]] = _peak(used.peak)
+        rows.append([r.case.removeprefix("performance/"), f"{number(r.flops / 1e9)}", f"{number(r.achieved / 1e9)}", share])
+    text = (
+        "Operations are those that the model needs by its definition: matrix products forward and backward, causal attention counted once, "
+        "of the experts those that a token visits, nothing recomputed. MFU is their rate as a share of the device's peak."
+    )
+    head = ["training step", "GFLOP a step", "GFLOP/s", "MFU"]
+    return [
+        Text(text),
+        Table("Operations of training steps, candidate", head, rows, numeric=head[1:]),
+        *(Text(t, "note") for t in peaks.values()),
+    ]
+
+
+def _share(used: Utilisation) -> str:
+    low, high = number(100 * used.low), number(100 * used.high)
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _peak(peak: Mapping[str, Any]) -> str:
+    low, high = number(peak["low"] / 1e12), number(peak["high"] / 1e12)
+    rate = low if low == high else f"{low} to {high}"
+    sure = "an estimate" if peak["estimated"] else "as the vendor has it"
+    return f"Peak of {peak['hardware']}: {rate} TFLOP/s in {peak['dtype']} a {peak['per']}, {sure} ({peak['source']})."
 
 
 def _row(r: Rate, same: bool) -> list[str | Mark]:

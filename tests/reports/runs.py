@@ -1,6 +1,6 @@
 """Runs as they come from machines that are not here: an NPU against a recorded GPU, an emulated one, a failing one. Made, not measured."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,7 @@ def waived(case: str, outcome: Outcome = Outcome.WAIVED, source: str = "npu.toml
 def make(
     folder: Path, verdicts: Iterable[Verdict], ours: str = "npu", theirs: str = "cuda", emulated: bool = False, faults: str = "",
     waivers: Iterable[dict[str, Any]] = (WAIVER,), mutation: dict[str, object] | None = None,
+    published: Mapping[str, Any] | None = None,
 ) -> Path:  # fmt: skip
     run = Run.create(folder, DEVICES[ours]["name"])
     run.add_environment({"host": HOST, "device": DEVICES[ours]})
@@ -183,6 +184,7 @@ def make(
     )
     run.describe_waivers(list(waivers))
     run.describe_mutation(mutation or {})
+    run.describe_published(published or {})
     for v in verdicts:
         run.write_verdict(v)
     return folder

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from reference.published import stored
 from reports.__main__ import main
 from reports.sections import all_sections
 from tests.reports.runs import bad, fingerprint, good, make, other_rules, score
@@ -34,7 +35,12 @@ def browser() -> Iterator[Browser]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     passed = {v.case for v in good()}
-    run = make(folder / "r", good() + fingerprint() + other_rules() + [v for v in bad() if v.case not in passed], mutation=score())
+    run = make(
+        folder / "r",
+        good() + fingerprint() + other_rules() + [v for v in bad() if v.case not in passed],
+        mutation=score(),
+        published=stored(),
+    )
     assert main([str(run), "-o", str(folder / "report.html")]) == 0
     return folder / "report.html"
 

@@ -22,7 +22,7 @@ def test_a_loss_that_diverges_is_a_gap_that_the_caption_tells(tmp_path: Path) ->
     curves = {"loss": [3.7, math.nan, math.inf]}
     lost = verdict("post_training/sft[float32]", Outcome.FAIL, candidate=side("npu:0", series=curves), golden=side("cpu", series=curves))
     text = report(tmp_path, make(tmp_path / "r", [lost])).text
-    assert "candidate: 2 of 3 steps are not finite, the first is step 2" in text
+    assert "candidate: 2 of 3 steps are not finite, the first is step 1" in text
     assert " nan " not in text
     assert " inf " not in text
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.run import Run
+from reference.published import stored
 from reports.__main__ import main
 from reports.sections import all_sections
 from tests.reports.runs import bad, fingerprint, good, make, other_rules, score
@@ -58,7 +59,7 @@ def test_it_needs_nothing_from_elsewhere_and_ids_are_unique(tmp_path: Path) -> N
 
 def test_every_section_is_there(tmp_path: Path) -> None:
     lost = [v for v in bad() if v.case not in {g.case for g in good()}]
-    page = report(tmp_path, make(tmp_path / "r", good() + fingerprint() + other_rules() + lost, mutation=score()))
+    page = report(tmp_path, make(tmp_path / "r", good() + fingerprint() + other_rules() + lost, mutation=score(), published=stored()))
     assert len(all_sections()) >= 11
     for section in all_sections():
         assert section.TITLE in page.text
