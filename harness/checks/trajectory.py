@@ -129,6 +129,7 @@ def _step(sides: Sides) -> str:
     if not sides.one_shape():
         return ""
     candidate, reference, golden = sides
-    own = np.maximum.accumulate(np.abs(reference - golden) / np.abs(golden))
-    outside = np.flatnonzero(~(np.abs(candidate - golden) / np.abs(golden) <= WORST_RATIO * own))
+    size = np.where(golden == 0, 1.0, np.abs(golden))  # a reward begins at nothing
+    own = np.maximum.accumulate(np.abs(reference - golden) / size)
+    outside = np.flatnonzero(~(np.abs(candidate - golden) / size <= WORST_RATIO * own))
     return f"first at step {int(outside[0])} of {len(golden)}" if outside.size else ""

@@ -152,3 +152,10 @@ def test_a_report_is_told_the_half_width_of_the_bands() -> None:
     assert set(told) == {"reruns", "band/loss", "band/grad_norm"}
     off = np.abs(made.reference.tensors["loss"] - made.golden.tensors["loss"])
     assert (np.array(told["band/loss"]) > off).all()
+
+
+def test_the_first_step_is_named_of_a_series_that_begins_at_zero() -> None:
+    golden = np.array([0.0, 1.0, 2.0, 3.0])
+    reference, device = (golden * (1 + off) for off in (1e-7, 0.1))
+    found = Trajectory(("reward",))(evidence({"reward": device}, {"reward": reference}, {"reward": golden}))
+    assert {f.where for f in found if f.outcome is Outcome.FAIL} == {"first at step 1 of 4"}
