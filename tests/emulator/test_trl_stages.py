@@ -5,6 +5,7 @@ They stand here because trl is installed with torch_npu only; `test_suites.py` r
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
@@ -102,6 +103,14 @@ def test_training_elsewhere_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trl_stages, "_arguments", astray)
     with pytest.raises(AssayError, match=r"TRL trains on (cpu, )?npu:0, not on cpu"):
         trl_sft(host(), model="tiny:llama", **SFT)
+
+
+def test_what_runs_later_in_the_process_chooses_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = trl_sft(host(), model="tiny:llama", **SFT)
+    assert AcceleratorState._shared_state or PartialState._shared_state
+    done(step)
+    assert not AcceleratorState._shared_state
+    assert not PartialState._shared_state
 
 
 def test_a_trainer_that_logs_too_little_is_noticed() -> None:

@@ -30,6 +30,7 @@ from suites.assets.preferences import preferences
 from suites.assets.tasks import documents
 from suites.workloads.float64 import by_default
 from suites.workloads.model import place, refuse_dropout
+from suites.workloads.post_training.accelerated import assert_placed, forget_device, forgetting_if_it_fails
 from suites.workloads.post_training.completions import padding_of
 from suites.workloads.post_training.distillation import moved
 from suites.workloads.post_training.promises import on_tiny_families
@@ -228,20 +229,21 @@ def _training(
     module = place(inputs, language_model.module, torch.float32)
     initial = {name: sketch(parameter, name) for name, parameter in module.named_parameters()}
     context = by_default if inputs.golden else nullcontext
-    with tempfile.TemporaryDirectory() as folder, context():
+    with tempfile.TemporaryDirectory() as folder, context(), forgetting_if_it_fails():
         module.save_pretrained(folder)
         module.config._name_or_path = folder  # DPO and GRPO read their reference from there
         trainer = make(module, _arguments(inputs, folder, steps, learning_rate))
-    trainer.remove_callback(PrinterCallback)
-    _assert_placed(trainer, inputs.device)
+        trainer.remove_callback(PrinterCallback)
+        assert_placed(trainer, inputs.device)
 
     def call() -> Mapping[str, Tensor]:
-        with context():
+        with context(), forgetting_if_it_fails():
             trainer.train()
+            assert_placed(trainer, inputs.device)
         return {}
 
     def finish() -> Mapping[str, Tensor]:
-        _assert_placed(trainer, inputs.device)
+        forget_device()
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         if len(logs) != steps:
             raise AssayError(f"TRL logged {len(logs)} losses in {steps} steps; check its version")
@@ -260,13 +262,6 @@ def _arguments(inputs: Inputs, folder: str, steps: int, learning_rate: float) ->
         "train_sampling_strategy": "sequential", "report_to": "none", "save_strategy": "no", "disable_tqdm": True,
         "dataloader_pin_memory": False,
     }  # fmt: skip
-
-
-def _assert_placed(trainer: Any, device: torch.device) -> None:
-    """Raise AssayError where accelerate chose another device than the one under test: it does so in silence."""
-    places = {parameter.device for parameter in trainer.model.parameters()} | {trainer.args.device}
-    if any(place.type != device.type or (place.index or 0) != (device.index or 0) for place in places):
-        raise AssayError(f"TRL trains on {', '.join(sorted(map(str, places)))}, not on {device}; it takes a machine's first device only")
 
 
 _CHECKS = (SpecialValues(only=_FOLLOWED), Trajectory(series=_FOLLOWED), Parameters(prefix="update/"))
