@@ -7,7 +7,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from harness.errors import AssayError
-from harness.inputs import ARITHMETIC, Inputs
+from harness.inputs import Inputs
 from suites.workloads.float64 import Float64
 
 
@@ -24,12 +24,16 @@ def arithmetic(inputs: Inputs, mixed: bool = False) -> AbstractContextManager[ob
 
 
 def place(
-    inputs: Inputs, model: PreTrainedModel, dtype: torch.dtype | None = None, name: str = "weights", moved_by: float = ARITHMETIC,
+    inputs: Inputs, model: PreTrainedModel, dtype: torch.dtype | None = None, name: str = "weights", moved_by: float | None = None,
 ) -> PreTrainedModel:  # fmt: skip
-    """Put a host model on the device as the input `name`, rounded to `dtype` (default: the case's); the object is reused."""
+    """Put a host model on the device as the input `name`, rounded to `dtype` (default: the case's); the object is reused.
+
+    `moved_by` is how far an evaluation with moved inputs moves each weight, relative: by default one roundoff of the case's dtype, in which
+    the arithmetic reads weights, however wide they are kept.
+    """
     if inputs.golden and hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")  # PyTorch multiplies no groups of float64 matrices
-    placed = inputs.module(name, model, dtype, moved_by)
+    placed = inputs.module(name, model, dtype, torch.finfo(inputs.dtype).eps / 2 if moved_by is None else moved_by)
     assert isinstance(placed, PreTrainedModel)
     return placed
 

@@ -20,7 +20,7 @@ def forget_device() -> None:
     """Let accelerate choose its device anew: it keeps the first one for the whole process, and lm-eval goes by it."""
     from accelerate.state import AcceleratorState  # here: it comes with an extra
 
-    AcceleratorState._reset_state(reset_partial_state=True)  # type: ignore[no-untyped-call]
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def distillation(
         with torch.no_grad(), arithmetic(inputs, mixed=True):
             batches = [{**batch, f"hidden_{i}": last_hidden(teacher, batch)} for batch in batches]
         heads.append(head_of(teacher))
-    module = place(inputs, language_model.module, torch.float32, moved_by=torch.finfo(inputs.dtype).eps / 2)  # as a cast rounds
+    module = place(inputs, language_model.module, torch.float32)
     tokens = prompts * samples * (batches[0]["prompts"].shape[1] + new_tokens)
     objective = Objective(reverse_kl(heads), tokens, first=lambda _, batch: taught(heads, batch))
     return train(inputs, module, batches, objective, learning_rate=learning_rate, detailed=detailed)

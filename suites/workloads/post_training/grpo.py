@@ -38,7 +38,7 @@ def grpo(
     texts = [text for batch in host for text in decoded(language_model.tokenizer, batch)]
     rewards = torch.tensor([reward(text, target) for text, target in zip(texts, targets, strict=True)]).view(len(host), -1)
     batches = given(inputs, [{**batch, "rewards": rewarded} for batch, rewarded in zip(host, rewards, strict=True)])
-    module = place(inputs, language_model.module, torch.float32, moved_by=torch.finfo(inputs.dtype).eps / 2)  # as a cast rounds
+    module = place(inputs, language_model.module, torch.float32)
     with torch.no_grad(), arithmetic(inputs, mixed=True):
         batches = [prepared(module, batch, samples) for batch in batches]
     tokens = prompts * samples * (host[0]["prompts"].shape[1] + new_tokens)
