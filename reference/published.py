@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from harness.errors import AssayError
+from reference.links import plain_address
 
 #: The registry that comes with Assay.
 PACKAGED = Path(__file__).with_name("published.toml")
@@ -164,11 +164,5 @@ def _check_date(where: str, date: str) -> None:
 
 
 def _check_link(where: str, link: str) -> None:
-    """Refuse what is no plain web address: a report shows it to people who click."""
-    try:
-        parts = urlsplit(link)
-        good = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and link.isprintable() and " " not in link
-    except ValueError:
-        good = False
-    if link and not good:
+    if link and not plain_address(link):
         raise AssayError(f"{where}: link is {link!r}; give a http or https address without a user's name, or leave it out")

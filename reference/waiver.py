@@ -10,13 +10,13 @@ from datetime import date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from harness.errors import AssayError
+from reference.links import plain_address
 
 #: The waivers that come with Assay: one file a kind of device.
 PACKAGED = Path(__file__).parent / "waivers"
@@ -163,13 +163,7 @@ def _text(where: str, key: str, value: object) -> str:
 
 
 def _check_link(where: str, link: str) -> None:
-    """Refuse what is no plain web address: a report shows it to people who click."""
-    try:
-        parts = urlsplit(link)
-        good = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and link.isprintable() and " " not in link
-    except ValueError:
-        good = False
-    if not good:
+    if not plain_address(link):
         raise AssayError(f"{where}: link is {link!r}; give the http or https address of where this is discussed, without a user's name")
 
 

@@ -139,14 +139,9 @@ def leaning(outputs: Sequence[tuple[Output, Sized]], u: float, chain: int) -> Mi
 
 def cause_of(output: Output, bound: float) -> Cause:
     """Say what the shape of an error that is too large tells of its cause; `bound` is what one element may be off, relative."""
-    golden = output.golden.astype(np.float64)
-    finite = np.isfinite(golden)
-    with np.errstate(invalid="ignore", over="ignore"):
-        e = np.where(finite, output.candidate.astype(np.float64) - golden, 0.0)
-    g = np.where(finite, golden, 0.0)
+    e, g, rms = _where_finite(output)
     if not np.isfinite(e).all():
         return Cause.SPECIAL
-    rms = math.sqrt(float(np.mean(g * g))) or 1.0
     bad = np.abs(e) / (np.abs(g) + rms) > bound
     energy = float(np.sum(e * e))
     share = float(np.count_nonzero(bad)) / bad.size
@@ -155,14 +150,19 @@ def cause_of(output: Output, bound: float) -> Cause:
     return _spread(e, g, energy, rms)
 
 
-def cause_of_few(output: Output, bound: float) -> Cause:
-    """Say what it tells that few elements are wrong, too few to show in the rms: where they lie."""
+def _where_finite(output: Output) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return error and golden, zero where the golden is not finite, and the golden's rms (1 if that is 0)."""
     golden = output.golden.astype(np.float64)
     finite = np.isfinite(golden)
     with np.errstate(invalid="ignore", over="ignore"):
         e = np.where(finite, output.candidate.astype(np.float64) - golden, 0.0)
     g = np.where(finite, golden, 0.0)
-    rms = math.sqrt(float(np.mean(g * g))) or 1.0
+    return e, g, math.sqrt(float(np.mean(g * g))) or 1.0
+
+
+def cause_of_few(output: Output, bound: float) -> Cause:
+    """Say what it tells that few elements are wrong, too few to show in the rms: where they lie."""
+    e, g, rms = _where_finite(output)
     bad = ~(np.abs(e) / (np.abs(g) + rms) <= bound)
     return Cause.TAIL if bad.any() and _blocked(bad) else Cause.SPARSE
 

@@ -4,13 +4,11 @@ A stage says what it minimizes (`Objective`); the loop takes the steps and tells
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import cycle
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from harness.case import Step
@@ -39,13 +37,6 @@ class Objective:
     first: Callable[[nn.Module, Batch], Mapping[str, Tensor]] | None = None
 
 
-def next_token_loss(model: nn.Module, tokens: Tensor, context: AbstractContextManager[object]) -> Tensor:
-    """Return the mean next-token cross-entropy in nats of tokens [batch, length], in float32 (float64 in the golden's context)."""
-    with context:
-        logits: Tensor = model(input_ids=tokens, use_cache=False).logits[:, :-1].float()
-        return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-
-
 def train(
     inputs: Inputs, model: nn.Module, batches: Sequence[Batch], objective: Objective, *, learning_rate: float,
     optimizer: str = "adamw", held_out: Sequence[Batch] = (), sketches: bool = True, detailed: bool = False,
@@ -56,7 +47,7 @@ def train(
     bfloat16 weights lose updates that are smaller than their last digit. The gradient norm is clipped at 1. `optimizer` is a key of
     `optimizers.OPTIMIZERS`. Each call returns the objective's scalars and `grad_norm` (before clipping). With `sketches`, the outputs
     `grad/<parameter>` (on batch 0, before the first step, unclipped) and `update/<parameter>` (last minus initial weight) are
-    float64 sketches. With `detailed` each call also returns `grad_norms` and `update_norms`, float64 [parameters], in the order of
+    float64 sketches. With `detailed` each call also returns `grad_norms` and `update_norms` [parameters], in the order of
     `details["parameters"]`, and `first/<name>` is what the objective's `first` gives before the first step. `held_out_loss` is the mean
     loss over `held_out` before the first and after the last step, [2].
     """
