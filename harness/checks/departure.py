@@ -14,8 +14,9 @@ import numpy as np
 from harness.checks.band import Band
 from harness.verdict import Cause
 
-_ORDER = (("loss", Cause.FORWARD), ("grad_norms", Cause.GRADIENT), ("grad_norm", Cause.GRADIENT), ("update_norms", Cause.UPDATE))
+_ORDER = (("loss", Cause.FORWARD), ("grad_norms", Cause.GRADIENT), ("grad_norm", Cause.GRADIENT), ("update_norm", Cause.UPDATE))
 _WORDS = {Cause.FORWARD: "forward", Cause.GRADIENT: "backward", Cause.UPDATE: "in the optimizer"}
+_HINTS = {Cause.FORWARD: "grad_norms", Cause.UPDATE: "update_norms"}
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 
 
@@ -43,9 +44,9 @@ def layer_of(parameter: str) -> str:
 def departure(series: Mapping[str, np.ndarray], bands: Mapping[str, Band], parameters: Sequence[str]) -> Departure | None:
     """Return where the candidate's `series` first leave their `bands`; None where they never do.
 
-    Looked at are "loss", "grad_norm" and, [steps, parameters], "grad_norms" and "update_norms", as far as there are. `parameters` are
-    in the order in which the model runs forward. Of a loss that leaves before any gradient, the parameter named is the one whose gradient
-    is farthest out at that step: only a hint, because a wrong loss reaches them all.
+    Looked at are "loss", "grad_norm", "update_norm" and, [steps, parameters], "grad_norms", as far as there are. `parameters` are in the
+    order in which the model runs forward. Of a loss that leaves before any gradient, the parameter named is the one whose gradient is
+    farthest out at that step, of an update the one whose own norm ("update_norms") is: only a hint, because either reaches them all.
     """
     first: Departure | None = None
     for name, part in _ORDER:
@@ -54,8 +55,9 @@ def departure(series: Mapping[str, np.ndarray], bands: Mapping[str, Band], param
             step, columns = found
             nearest = parameters[int(columns[-1])] if columns.size and len(parameters) > columns[-1] else ""
             first = Departure(step, part, nearest)
-    if first and first.part is Cause.FORWARD and "grad_norms" in bands and parameters:
-        gradients = bands["grad_norms"]
-        share = gradients.off(series["grad_norms"])[first.step] / np.maximum(gradients.allowed[first.step], np.finfo(float).tiny)
+    hint = _HINTS.get(first.part, "") if first else ""
+    if first and hint in bands and parameters:
+        norms = bands[hint]
+        share = norms.off(series[hint])[first.step] / np.maximum(norms.allowed[first.step], np.finfo(float).tiny)
         first = Departure(first.step, first.part, parameters[int(np.argmax(share))] if share.max() > 1 else "")
     return first

@@ -4,6 +4,10 @@ A loss within one per cent can hide gradients that are 50 % wrong (Ascend/pytorc
 ||candidate - golden|| / ||golden|| beside the reference's, both estimated from sketches that are linear in the tensor. Where the
 reference was run again with moved weights, its error is the root mean square over its n runs: a lucky run no longer makes a narrow bound,
 and fewer chances are left for a wide one (F of 10 and 10 n elements instead of 10 and 10).
+
+AdamW's update is little more than the gradient's signs, so an element whose gradient is as small as its error, or as AdamW's epsilon, is off by
+its whole update, on one sound device and not on the other. Which parameter has such an element is chance: of updates none is taken to be
+better in the reference's runs than all of them together.
 """
 
 import math
@@ -18,6 +22,7 @@ from harness.checks.evidence import Evidence
 from harness.verdict import Finding, Outcome
 
 _INDEPENDENT = 10  # the errors of a model's parameters share their causes upstream
+_UPDATES = "update/"
 _LOST = 0.25  # relative error of the reference itself from which on twice of it is half of the signal: nothing there can be judged by rms
 
 
@@ -65,7 +70,8 @@ class Parameters:
         lost = np.isfinite(errors[:, 1]) & (errors[:, 1] > _LOST)
         judged = errors if 2 * np.count_nonzero(lost) > len(errors) else errors[~lost]
         device, own = (float(v) for v in np.sqrt(np.mean(judged**2, axis=0)))
-        bounds = np.maximum(WORST_RATIO * errors[:, 1], 2 * u)
+        least = own if self.prefix == _UPDATES and math.isfinite(own) else 0.0
+        bounds = np.maximum(WORST_RATIO * np.maximum(errors[:, 1], least), 2 * u)
         worst = int(np.argmax(np.where(np.isfinite(errors[:, 0]), errors[:, 0] / bounds, np.inf)))
         rows = (
             ("rms", device, own, max(RMS_RATIO * own, 2 / math.sqrt(3) * u) * widening(_INDEPENDENT, _INDEPENDENT * runs), ""),

@@ -18,7 +18,10 @@ from harness.checks.errors import Output, size_up
 from harness.checks.evidence import Evidence, Sides
 from harness.verdict import Finding, Outcome
 
-_NORMS = ("grad_norms", "update_norms")  # [steps, parameters]
+_NORMS = ("grad_norms", "update_norm")
+# [steps, parameters], not judged but to say where: AdamW's first update is little more than the gradient's signs, and of a parameter with
+# few elements one whose gradient is as small as its error moves this norm by per cents, on one sound device and not on the other
+_WHERE = "update_norms"
 _NO_RERUNS = "no reruns of the reference: judged by its one run"
 
 
@@ -30,10 +33,10 @@ class Trajectory:
     name: str = "trajectory"
 
     def __call__(self, evidence: Evidence, /) -> list[Finding]:
-        """Return one finding a series, and of the parameters' norms where there are any; without reruns two, and none of the norms."""
+        """Return one finding a series, and of the norms of gradients and update where there are any; without reruns two, and none of these."""
         if not _runs(evidence):
             return [finding for series in self.series for finding in self._alone(evidence, series)]
-        bands = _bands(evidence, (*self.series, *_NORMS))
+        bands = _bands(evidence, (*self.series, *_NORMS, _WHERE))
         found = [self._within(evidence, series, bands) for series in self.series]
         found += [self._within(evidence, norms, bands) for norms in _NORMS if norms in bands]
         if any(f.outcome is Outcome.FAIL for f in found) and (left := departure(evidence.candidate.tensors, bands, _parameters(evidence))):

@@ -14,7 +14,7 @@ STEPS = 6
 def sound(seed: int, size: float = 1e-6) -> dict[str, np.ndarray]:
     noise = np.random.default_rng(seed)
     golden = {"loss": np.linspace(3, 2, STEPS), "grad_norm": np.full(STEPS, 2.0), "grad_norms": np.ones((STEPS, 4))}
-    golden["update_norms"] = np.full((STEPS, 4), 0.1)
+    golden["update_norms"], golden["update_norm"] = np.full((STEPS, 4), 0.1), np.full(STEPS, 0.2)
     return {name: array * (1 + size * noise.standard_normal(array.shape)) for name, array in golden.items()}
 
 
@@ -50,7 +50,12 @@ def test_a_gradient_is_computed_before_the_loss_of_the_next_step() -> None:
 
 
 def test_an_update_alone_is_the_optimizers() -> None:
-    assert found(update_norms=(1, 2, 1.01), loss=(2, 0, 1.01)) == Departure(1, Cause.UPDATE, NAMES[2])
+    assert found(update_norms=(1, 2, 1.01), update_norm=(1, 0, 1.0025), loss=(2, 0, 1.01)) == Departure(1, Cause.UPDATE, NAMES[2])
+
+
+def test_the_norm_of_one_parameters_update_is_not_judged() -> None:
+    """One element of which the gradient is as small as its error takes either sign in AdamW's first step."""
+    assert found(update_norms=(0, 2, 1.01)) is None
 
 
 def test_without_norms_of_parameters_none_is_named() -> None:

@@ -55,3 +55,16 @@ def test_a_reference_as_wrong_as_the_signal_is_mistrusted() -> None:
     assert found[0].outcome is Outcome.MISTRUSTED
     assert found[1].outcome is Outcome.PASS
     assert found[1].message.startswith("blunt")
+
+
+def test_which_updates_have_an_element_of_either_sign_is_chance() -> None:
+    """The reference's own is in one parameter, the candidate's in another; of gradients that would be an error."""
+    sides = []
+    for seed, layer in ((1, 0), (2, 4)):
+        side = {name.replace("grad", "update"): array for name, array in noisy(1e-6, seed).items()}
+        side[f"update/layer{layer}.weight"] *= 1 + 2e-5
+        sides.append(side)
+    golden = {name.replace("grad", "update"): array for name, array in GOLDEN.items()}
+    assert {f.outcome for f in Parameters("update/")(evidence(*sides, golden))} == {Outcome.PASS}
+    gradients = [{name.replace("update", "grad"): array for name, array in side.items()} for side in (*sides, golden)]
+    assert Parameters("grad/")(evidence(*gradients))[1].outcome is Outcome.FAIL

@@ -59,7 +59,7 @@ def trained(seed: int | None, scale: float = 0.0, gradient=None, forward: int | 
     curvature = np.linspace(0.5, 1.5, 120).reshape(4, 30)
     if seed is not None:
         weights = weights * (1 + scale * noise.uniform(-1, 1, weights.shape))
-    kept: dict[str, list] = {"loss": [], "grad_norm": [], "grad_norms": [], "update_norms": []}
+    kept: dict[str, list] = {"loss": [], "grad_norm": [], "grad_norms": [], "update_norms": [], "update_norm": []}
     for step in range(STEPS):
         wrong = 1.01 if forward is not None and step >= forward else 1.0
         slope = wrong * curvature * weights * (1 + scale * noise.standard_normal(weights.shape))
@@ -69,6 +69,7 @@ def trained(seed: int | None, scale: float = 0.0, gradient=None, forward: int | 
         kept["grad_norms"].append(np.linalg.norm(slope, axis=1))
         kept["grad_norm"].append(np.linalg.norm(slope))
         kept["update_norms"].append(0.1 * np.linalg.norm(slope, axis=1))
+        kept["update_norm"].append(np.linalg.norm(kept["update_norms"][-1]))
         weights = weights - 0.1 * slope
     return {name: np.array(values) for name, values in kept.items()}
 
@@ -107,6 +108,12 @@ def test_a_gradient_off_by_one_per_cent_in_one_layer_is_found_where_it_is() -> N
         assert found["grad_norm"].where == "first at step 3 of 8, backward, layer 1, layers.1.weight"
         assert found["grad_norm"].cause is Cause.GRADIENT
         assert "leaves the band at step 3 of 8" in found["grad_norm"].message
+
+
+def test_a_sign_that_differs_in_a_small_parameter_of_the_first_update_does_not_fail() -> None:
+    run = trained(5, 1e-7)
+    run["update_norms"][0, 3] *= 1.002
+    assert not failed(banded(run, 1e-7)[0](banded(run, 1e-7)[1]))
 
 
 def test_an_error_of_the_forward_pass_is_told_from_one_of_the_backward_pass() -> None:
