@@ -1,4 +1,4 @@
-"""Figures that others published of post-training, inference and accuracy, and peak rates of devices. Knows no run and no verdict.
+"""Figures that others published of post-training, inference and accuracy, and the rates of devices. Knows no run and no verdict.
 
 They lie in `published.toml`, each with its source and with what one must know before setting a figure beside another. Every Run carries
 them, so that a report can do so; only `reports/sections/published.py` decides what is comparable.
@@ -6,7 +6,7 @@ them, so that a report can do so; only `reports/sections/published.py` decides w
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ PER = ("die", "card", "machine", "system", "presumed-device", "none")
 #: What makes a figure unlike one that is measured here.
 FLAGS = ("offline", "forced-balance", "estimated", "mtp-acceptance", "presumed-unit", "quantised", "random-weights", "other-reference")
 
+_TABLES = ("figures", "peaks", "bandwidths")
 _DATE_LENGTHS = (4, 7, 10)
 
 
@@ -56,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Peak:
-    """A peak rate of matrix products: `low` to `high` operations a second in `dtype`, of one `per` (a die or a card).
+    """A peak rate of dense matrix products: `low` to `high` operations a second in `dtype`, of one `per` (a die or a card).
 
     `device` is a pattern of the framework's name for one logical device, which is what `per` says: of a card with two dies, one die.
     """
@@ -73,28 +74,50 @@ class Peak:
     link: str = ""
 
 
+@dataclass(frozen=True)
+class Bandwidth:
+    """How fast the memory beside a device can be read or written: `low` to `high` bytes a second, of one `per` (a die or a card).
+
+    `device` and `per` are those of `Peak`.
+    """
+
+    name: str
+    device: str
+    hardware: str
+    low: float
+    high: float
+    per: str
+    source: str
+    estimated: bool = False
+    link: str = ""
+
+
 _OPTIONAL = {"devices", "device", "upto", "conditions", "flags", "link", "estimated"}
 _NUMBERS = {"value", "upto", "low", "high"}
 
 
 def stored(path: Path = PACKAGED) -> Mapping[str, Any]:
-    """Return `figures` and `peaks`, JSON-able, each a list of tables in the order of the file. Raises AssayError as `load` does."""
-    figures, peaks = load(path)
-    return {"figures": [asdict(figure) for figure in figures], "peaks": [asdict(peak) for peak in peaks]}
+    """Return `figures`, `peaks` and `bandwidths`, JSON-able, each a list of tables in the order of the file. Raises as `load` does."""
+    tables: Sequence[Sequence[Figure | Peak | Bandwidth]] = load(path)
+    return {name: [asdict(entry) for entry in entries] for name, entries in zip(_TABLES, tables, strict=True)}
 
 
-def load(path: Path = PACKAGED) -> tuple[tuple[Figure, ...], tuple[Peak, ...]]:
+def load(path: Path = PACKAGED) -> tuple[tuple[Figure, ...], tuple[Peak, ...], tuple[Bandwidth, ...]]:
     """Read the registry. Raises AssayError, in one line that names file and entry, for what is missing, unknown or malformed."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # tomllib's error, and that of undecodable bytes, are ValueErrors
         raise AssayError(f"{path}: cannot be read as TOML ({error})") from None
     for table in document:
-        if table not in ("figures", "peaks"):
-            raise AssayError(f"{path}: has the unknown table {table!r}; there are [figures.<name>] and [peaks.<name>]")
+        if table not in _TABLES:
+            known = ", ".join(f"[{name}.<name>]" for name in _TABLES)
+            raise AssayError(f"{path}: has the unknown table {table!r}; there are {known}")
     figures = tuple(_figure(f"{path.name}: {name}", name, entry) for name, entry in document.get("figures", {}).items())
-    peaks = tuple(_peak(f"{path.name}: {name}", name, entry) for name, entry in document.get("peaks", {}).items())
-    return figures, peaks
+    peaks = tuple(Peak(**_rate(f"{path.name}: {name}", name, entry, Peak)) for name, entry in document.get("peaks", {}).items())
+    bandwidths = tuple(
+        Bandwidth(**_rate(f"{path.name}: {name}", name, entry, Bandwidth)) for name, entry in document.get("bandwidths", {}).items()
+    )
+    return figures, peaks, bandwidths
 
 
 def _figure(where: str, name: str, entry: object) -> Figure:
@@ -112,15 +135,15 @@ def _figure(where: str, name: str, entry: object) -> Figure:
     return Figure(**{**values, "flags": tuple(flags)})
 
 
-def _peak(where: str, name: str, entry: object) -> Peak:
-    values = _values(where, name, entry, Peak)
+def _rate(where: str, name: str, entry: object, kind: type[Peak] | type[Bandwidth]) -> dict[str, Any]:
+    values = _values(where, name, entry, kind)
     _one_of(where, "per", values["per"], ("die", "card"))
     if not 0 < values["low"] <= values["high"]:
-        raise AssayError(f"{where}: low is {values['low']} and high {values['high']}; a peak rate is positive, and low is not above high")
-    return Peak(**values)
+        raise AssayError(f"{where}: low is {values['low']} and high {values['high']}; a rate is positive, and low is not above high")
+    return values
 
 
-def _values(where: str, name: str, entry: object, kind: type[Figure] | type[Peak]) -> dict[str, Any]:
+def _values(where: str, name: str, entry: object, kind: type[Figure] | type[Peak] | type[Bandwidth]) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise AssayError(f"{where}: is no table; write [figures.{name}] and its values below")
     known = [key for key in kind.__dataclass_fields__ if key != "name"]
