@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness.dispatch import Dispatch
 
 _aten = torch.ops.aten
 _PRODUCTS = {
@@ -18,7 +19,7 @@ _PRODUCTS = {
 }
 
 
-class Chain(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class has no types here
+class Chain(Dispatch):
     """Counts, over every operator that passes: `longest` is the number of terms of the longest sum.
 
     A product sums its inner dimension, a reduction the elements that it folds into one. Of other operators that mix elements
@@ -27,7 +28,7 @@ class Chain(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own 
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.longest = 1
 
     def __torch_dispatch__(self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

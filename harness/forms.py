@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.chain import Chain
+from harness.dispatch import Dispatch
 from harness.manner import MOVED, Manner
 
 _aten = torch.ops.aten
@@ -36,7 +36,7 @@ def _decompositions() -> Mapping[Any, Operator]:
     return {op: plain for op, plain in decomposition_table.items() if torch.Tag.nondeterministic_seeded not in getattr(op, "tags", ())}
 
 
-class Unfused(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class has no types here
+class Unfused(Dispatch):
     """Every operator that PyTorch defines by smaller ones is computed by those, down to what has no such definition."""
 
     def __torch_dispatch__(self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
@@ -51,7 +51,7 @@ class Unfused(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's ow
             return func(*args, **(kwargs or {}))
 
 
-class Reordered(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class has no types here
+class Reordered(Dispatch):
     """Products and sums run over their terms from the last to the first."""
 
     def __torch_dispatch__(self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

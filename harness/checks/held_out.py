@@ -40,9 +40,8 @@ class HeldOut:
         found = []
         for at, moment in enumerate(_MOMENTS):
             off, allowed, own = (float(a[at]) for a in (one.off(sides.candidate), one.allowed, one.measured))
-            losses = ", ".join(f"{side} {float(a[at]):.6g}" for side, a in zip(("candidate", "reference", "float64"), sides, strict=True))
+            text = ", ".join(f"{side} {float(a[at]):.6g}" for side, a in zip(("candidate", "reference", "float64"), sides, strict=True))
             outcome = Outcome.PASS if off <= allowed else Outcome.FAIL
-            text = f"{losses} nats"
             if outcome is Outcome.PASS and allowed >= 0.5:
                 outcome, text = Outcome.MISTRUSTED, f"{text}; the band is {allowed:.0%} of the loss, nothing could have left it"
             figures = (off / u.unit, allowed / u.unit, "u", own / u.unit)
@@ -50,7 +49,7 @@ class HeldOut:
         return found
 
     def told(self, evidence: Evidence, /) -> dict[str, list[list[float]]]:
-        """Return for reports `held_out`: [before, after] of candidate and reference, in nats."""
+        """Return for reports `held_out`: [before, after] of candidate and reference, in the unit of the stage's loss."""
         sides = [side.tensors.get(OUTPUT) for side in (evidence.candidate, evidence.reference)]
         if any(side is None or side.shape != (2,) for side in sides):
             return {}

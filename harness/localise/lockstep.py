@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from harness.dispatch import Dispatch
 from harness.errors import AssayError
 from harness.localise.arguments import placed, tensors_in
 from harness.localise.call import Call, Refusal, Side, to_host
@@ -61,7 +61,7 @@ class Pass:
     note: str = ""
 
 
-class LockStep(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LockStep(Dispatch):
     """While entered, every operator of `driver` is repeated on the other side. `candidate_drives` says who is judged by whom.
 
     `told` is called with each step's number and name before it runs on the other side. Raises OutOfTime at `deadline`
@@ -72,7 +72,7 @@ class LockStep(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, candidate: Side, reference: Side, whereabouts: Whereabouts, deadline: float, told: Callable[[int, str], None],
         candidate_drives: bool = False,
     ) -> None:  # fmt: skip
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.found = Pass((candidate if candidate_drives else reference).name)
         self._driver, self._other = (candidate, reference) if candidate_drives else (reference, candidate)
         self._candidate_drives = candidate_drives

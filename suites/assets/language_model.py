@@ -4,23 +4,28 @@ The default is SmolLM2-135M-Instruct (Hugging Face, Apache-2.0) with the 4-bit w
 widened to float32 once and kept in the cache. Only safetensors are loaded, and no code that comes with a model is run.
 """
 
+from __future__ import annotations
+
 import errno
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import hf_hub_download, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.environment import cache_folder
 from harness.errors import AssayError
 from suites.assets.families import PREFIX, byte_tokenizer, family, tiny_module
 from suites.assets.gguf import CONVERTER, convert
 from suites.assets.packages import disk_error, package_file
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DEFAULT = "default"
 
@@ -77,6 +82,21 @@ def load(model: str) -> LanguageModel:
     return LanguageModel(module, tokenizer, model, f"{model}@{getattr(module.config, '_commit_hash', None) or 'unknown commit'}")
 
 
+def tokenizer_of(model: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of what `load` loads, without the weights. Raises AssayError as `resolve` does."""
+    from transformers import AutoTokenizer
+
+    if model.startswith(PREFIX):
+        return byte_tokenizer()
+    resolve(model)
+    place = _converted() if model == DEFAULT else Path(model).expanduser() if _names_a_folder(model) else model
+    try:
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(place), trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise AssayError(f"{model}: its tokenizer cannot be loaded ({_one_line(error)}); {_REMEDY}") from error
+    return found
+
+
 def _names_a_folder(model: str) -> bool:
     """Tell a folder from a Hugging Face id (`name` or `owner/name`): it exists, or could be no id."""
     return Path(model).expanduser().exists() or model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model
@@ -126,6 +146,8 @@ def _ask_hub(model: str, name: str, optional: bool = False) -> bool:
 
 
 def _read(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
         module: PreTrainedModel = AutoModelForCausalLM.from_pretrained(

@@ -3,15 +3,19 @@
 Nobody was asked what they prefer: that a text goes on as it did is the one preference that real text has by itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from harness.errors import AssayError
 from harness.inputs import draw_integers
 from suites.assets.corpus import passages
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _SHARE_LONG = 4  # of so many passages at least one is expected to be long enough
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.case import Case, Step
+from harness.dispatch import Dispatch
 from harness.inputs import Inputs
 from harness.verdict import Cause
 
@@ -68,7 +68,7 @@ class Right:
         return int(self.state["calls"])
 
 
-class Seeded(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class has no types here
+class Seeded(Dispatch):
     """While it is entered, the operators of one mutant return what the mutant says.
 
     `seen` counts the calls of every operator, `struck` those that the mutant replaced, `stumbled` those at which its function raised
@@ -77,7 +77,7 @@ class Seeded(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """
 
     def __init__(self, mutant: Mutant | None) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.mutant = mutant
         self.seen: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()

@@ -1,14 +1,19 @@
 """A language model inside a workload: placed on the device, and evaluated in the arithmetic that is asked for. Knows no task."""
 
+from __future__ import annotations
+
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from harness.errors import AssayError
 from harness.inputs import Inputs
 from suites.workloads.float64 import Float64
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def arithmetic(inputs: Inputs, mixed: bool = False) -> AbstractContextManager[object]:
@@ -34,8 +39,7 @@ def place(
     if inputs.golden and hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")  # PyTorch multiplies no groups of float64 matrices
     placed = inputs.module(name, model, dtype, torch.finfo(inputs.dtype).eps / 2 if moved_by is None else moved_by)
-    assert isinstance(placed, PreTrainedModel)
-    return placed
+    return cast("PreTrainedModel", placed)
 
 
 def refuse_dropout(model: PreTrainedModel, name: str) -> None:

@@ -52,7 +52,7 @@ def loop(model, batches, loss, learning_rate: float) -> tuple[Tensor, Tensor]:
         norms.append(clip_grad_norm_(model.parameters(), 1.0))
         optimizer.step()
         losses.append(found.detach())
-    return torch.stack(losses).double(), torch.stack(norms).double()
+    return torch.stack(losses), torch.stack(norms)
 
 
 @pytest.mark.parametrize("family", ["llama", "deepseek_v3"])

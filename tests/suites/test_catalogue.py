@@ -1,5 +1,8 @@
 """The catalogue of cases."""
 
+import subprocess
+import sys
+
 import pytest
 
 from harness.errors import AssayError
@@ -21,6 +24,13 @@ def test_ids_begin_with_their_area_and_end_with_their_dtype() -> None:
 def test_a_case_is_found_again_in_its_own_module() -> None:
     for case in all_cases().values():
         assert find_case(case.module, case.id, {}).id == case.id
+
+
+def test_listing_the_cases_loads_no_large_library() -> None:
+    large = ("accelerate", "datasets", "gguf", "lm_eval", "matplotlib", "pandas", "peft", "sklearn", "transformers", "trl")
+    script = f"import sys; from suites.catalogue import all_cases; all_cases(); print([m for m in {large} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.strip() == "[]"
 
 
 def test_an_unknown_case_names_the_nearest() -> None:

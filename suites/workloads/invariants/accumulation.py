@@ -27,7 +27,7 @@ def accumulated(micro: Sequence[Tensor], model: Any) -> dict[str, Tensor]:
     total = sum(rows[:, 1:].numel() for rows in micro)
     model.zero_grad(set_to_none=True)
     for rows in micro:
-        (next_token(model, {"tokens": rows})["loss"] * (rows[:, 1:].numel() / total)).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(next_token(model, {"tokens": rows})["loss"] * (rows[:, 1:].numel() / total))
     found = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in model.named_parameters()}
     model.zero_grad(set_to_none=True)
     return found

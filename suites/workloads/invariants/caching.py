@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from harness.case import Step
 from harness.inputs import Inputs
@@ -17,9 +16,16 @@ _LENGTH = 33  # two blocks of the heaviest compression, and one token more
 _DECODED = 5
 
 
+def new_cache(module: Any) -> Any:
+    """Return an empty cache of keys and values for `module`."""
+    from transformers import DynamicCache
+
+    return DynamicCache(config=module.config)
+
+
 def in_portions(module: Any, tokens: Tensor, portions: Sequence[int]) -> Tensor:
     """Return the logits [batch, length, vocabulary] of tokens that are given in portions of those lengths, with a cache."""
-    cache, found = DynamicCache(config=module.config), []
+    cache, found = new_cache(module), []
     for part in torch.split(tokens, list(portions), 1):
         found.append(module(input_ids=part, past_key_values=cache, use_cache=True).logits.float())
     return torch.cat(found, 1)
@@ -80,7 +86,7 @@ def caches_are_apart(inputs: Inputs, /, *, model: str) -> Step:
     @torch.no_grad()
     def check() -> Stated:
         alone = [in_portions(module, tokens[i : i + 1], [8, *[1] * _DECODED]) for i in range(2)]
-        caches: list[DynamicCache] = [DynamicCache(config=module.config) for _ in range(2)]
+        caches = [new_cache(module) for _ in range(2)]
         found: list[list[Tensor]] = [[], []]
         for begin, end in [(0, 8), *((n, n + 1) for n in range(8, 13))]:
             for i, cache in enumerate(caches):
@@ -90,7 +96,7 @@ def caches_are_apart(inputs: Inputs, /, *, model: str) -> Step:
     return stated(check)
 
 
-def _next(module: Any, tokens: Tensor, cache: DynamicCache) -> Tensor:
+def _next(module: Any, tokens: Tensor, cache: object) -> Tensor:
     found: Tensor = module(input_ids=tokens, past_key_values=cache, use_cache=True).logits.float()
     return found
 

@@ -41,7 +41,7 @@ def logprobs(scores: Tensor, tokens: Tensor) -> Tensor:
 def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
     """Return the gradient of each parameter that requires one, by name; zeros where there is none. Clears what the model held."""
     model.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     found = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in model.named_parameters() if p.requires_grad}
     model.zero_grad(set_to_none=True)
     return found

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.case import Step
 from harness.devices.refusals import says_unsupported
+from harness.dispatch import Dispatch
 from harness.inputs import Inputs, draw_normal
 from suites.workloads.float64 import by_default
 
@@ -83,11 +83,11 @@ def _word(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float, bool, str, type(None), torch.dtype)) else type(value).__name__
 
 
-class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own class has no types here
+class Draws(Dispatch):
     """Notices whether an operator that passes takes numbers from the host's generator; attention may, and without dropout does not."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seen = False
 
     def __torch_dispatch__(self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

@@ -4,17 +4,23 @@ Rows are padded on the right, so that in a causal model no token sees padding; t
 is what users do.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedTokenizerBase
 
 from harness.inputs import Inputs
 from suites.assets.preferences import preferences
 from suites.workloads.model import arithmetic
 from suites.workloads.post_training.loop import Batch
+from suites.workloads.post_training.selecting import replaying
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 #: The token ids of a prompt and of its completion.
 Row = tuple[Sequence[int], Sequence[int]]
@@ -60,7 +66,8 @@ def given(inputs: Inputs, batches: Sequence[Batch], prefix: str = "") -> list[Ba
 
 def token_logprobs(model: nn.Module, batch: Batch) -> Tensor:
     """Return log p(token | what is before it), in nats, float32 [rows, length - 1]; 0 where the token is not of a completion."""
-    scores = model(input_ids=batch["tokens"], attention_mask=batch["attention_mask"], use_cache=False).logits[:, :-1].float()
+    with replaying(batch):
+        scores = model(input_ids=batch["tokens"], attention_mask=batch["attention_mask"], use_cache=False).logits[:, :-1].float()
     chosen = functional.log_softmax(scores, -1).gather(-1, batch["tokens"][:, 1:, None])[..., 0]
     return chosen.masked_fill(~batch["completion_mask"][:, 1:], 0.0)
 

@@ -4,11 +4,13 @@ Of a device that runs transformers' V4 the other stages say whether it does what
 sides: an error of that code is on both. Here the golden is another program, in float64, on the same weights and tokens.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from harness.case import Case, Scalar, Step
 from harness.checks.closeness import Closeness
@@ -25,6 +27,9 @@ from suites.assets.corpus import token_batches
 from suites.assets.families import PREFIX
 from suites.assets.language_model import LanguageModel, load
 from suites.workloads.model import place
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 #: The weight of the MTP loss that V3 was trained with (arXiv 2412.19437, section 4.2); the indexer's own loss has the weight 1.
 MTP_WEIGHT = 0.3
@@ -55,7 +60,7 @@ def deepseek_v4_reference(inputs: Inputs, /, *, model: str, batch: int, length: 
         module.zero_grad(set_to_none=True)
         logits = forward(weights, Config.of(module.config), tokens, samples).logits if inputs.golden else theirs()
         loss = prediction_loss(logits, tokens, samples, 1)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         return {"logits": logits.detach().flatten(0, 1)[real], "next_token": loss.detach(), **_gradients(weights)}
 
     return Step(call, work=batch * length, unit="tokens")
@@ -79,7 +84,7 @@ def deepseek_v4_packed(inputs: Inputs, /, *, model: str, batch: int, length: int
         for weight in weights.values():
             weight.grad = None
         found = losses(weights, config, tokens, samples)
-        (found.next_token + MTP_WEIGHT * found.further + found.indexer).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(found.next_token + MTP_WEIGHT * found.further + found.indexer)
         return {**{name: loss.detach() for name, loss in found._asdict().items()}, **_gradients(weights)}
 
     return Step(call, work=batch * length, unit="tokens")

@@ -1,12 +1,14 @@
 """On-policy distillation from several teachers over the full vocabulary, as DeepSeek-V4 is post-trained. Knows no device."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
 
 from harness.case import Scalar, Step
 from harness.checks.closeness import Closeness
@@ -18,31 +20,39 @@ from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.policy import masked_mean
 from suites.workloads.post_training.promises import on_tiny_families, promised
 from suites.workloads.post_training.rollout import completion_scores, sampled_batches
+from suites.workloads.post_training.selecting import replaying, with_selections
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def distillation(
     inputs: Inputs, /, *, model: str, teachers: int, spread: float, prompts: int, samples: int, new_tokens: int, steps: int, epochs: int,
-    learning_rate: float, detailed: bool = False,
+    learning_rate: float, detailed: bool = False, replay: bool = False,
 ) -> Step:  # fmt: skip
     """Train every weight: one optimizer step a call on `samples` completions of each of `prompts` prompts, work counted in tokens.
 
     There are `steps // epochs` different batches, sampled by the untrained student, on the host. A teacher is the student with its weights
     moved by `spread` of their size; what it thinks of the completions is computed here, on the device, and kept as last hidden states.
-    Outputs and the loop itself: see `reverse_kl` and `loop.train`. Raises AssayError: model not to be loaded, or with dropout.
+    `replay` as in `sft`, for student and teachers each their own. Outputs and the loop itself: see `reverse_kl` and `loop.train`. Raises
+    AssayError: model not to be loaded, or with dropout.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
     batches = given(inputs, sampled_batches(language_model, inputs.seed, prompts, samples, new_tokens, steps // epochs))
+    own = with_selections(inputs, language_model.module, last_hidden, batches) if replay else batches
     heads = []
     for i in range(teachers):
-        teacher = place(inputs, moved(inputs.seed, language_model.module, f"teacher_{i}", spread), torch.float32, f"teacher_{i}")
+        host = moved(inputs.seed, language_model.module, f"teacher_{i}", spread)
+        read = with_selections(inputs, host, last_hidden, batches, f"teacher_{i}_") if replay else batches
+        teacher = place(inputs, host, torch.float32, f"teacher_{i}")
         with torch.no_grad(), arithmetic(inputs, mixed=True):
-            batches = [{**batch, f"hidden_{i}": last_hidden(teacher, batch)} for batch in batches]
+            own = [{**batch, f"hidden_{i}": last_hidden(teacher, rows)} for batch, rows in zip(own, read, strict=True)]
         heads.append(head_of(teacher))
     module = place(inputs, language_model.module, torch.float32)
     tokens = prompts * samples * (batches[0]["prompts"].shape[1] + new_tokens)
     objective = Objective(reverse_kl(heads), tokens, first=lambda _, batch: taught(heads, batch))
-    return train(inputs, module, batches, objective, learning_rate=learning_rate, detailed=detailed)
+    return train(inputs, module, own, objective, learning_rate=learning_rate, detailed=detailed)
 
 
 def moved(seed: int, model: PreTrainedModel, name: str, spread: float) -> PreTrainedModel:
@@ -58,7 +68,8 @@ def moved(seed: int, model: PreTrainedModel, name: str, spread: float) -> PreTra
 def last_hidden(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Return what the head reads at each token of the completions, [rows, new, hidden]: less than logits by hidden / vocabulary."""
     rows = torch.cat([batch["prompts"], batch["tokens"]], 1)
-    hidden: Tensor = model.base_model(input_ids=rows, use_cache=False).last_hidden_state
+    with replaying(batch):
+        hidden: Tensor = model.base_model(input_ids=rows, use_cache=False).last_hidden_state
     return hidden[:, -batch["tokens"].shape[1] - 1 : -1].clone()
 
 
@@ -82,7 +93,8 @@ def reverse_kl(heads: Sequence[nn.Module]) -> Callable[[nn.Module, Batch], Mappi
     total = len(heads) * (len(heads) + 1) / 2
 
     def loss(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        student = completion_scores(model, batch["prompts"], batch["tokens"])
+        with replaying(batch):
+            student = completion_scores(model, batch["prompts"], batch["tokens"])
         apart = {
             f"kl_{i}": masked_mean((student.exp() * (student - teacher)).sum(-1), batch["mask"])
             for i, teacher in enumerate(taught(heads, batch).values())
@@ -96,8 +108,8 @@ def reverse_kl(heads: Sequence[nn.Module]) -> Callable[[nn.Module, Batch], Mappi
 CHECKS = (Closeness(only=("first/*",)), *promised(("kl_0", "kl_1")))
 
 _TINY: dict[str, Scalar] = {
-    "teachers": 2, "spread": 0.5, "prompts": 2, "samples": 2, "new_tokens": 12, "steps": 8, "epochs": 4, "learning_rate": 2e-3,
+    "teachers": 2, "spread": 0.5, "prompts": 2, "samples": 2, "new_tokens": 12, "steps": 8, "epochs": 4, "learning_rate": 5e-4,
     "detailed": True,
 }  # fmt: skip
 
-CASES = on_tiny_families("distillation", distillation, CHECKS, _TINY)
+CASES = on_tiny_families("distillation", distillation, CHECKS, _TINY, replays=True)

@@ -13,23 +13,27 @@ from suites.workloads.post_training.bradley_terry import CHECKS, bradley_terry
 from suites.workloads.post_training.completions import given, log_ratios, pair_batches, token_logprobs, with_reference
 from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.promises import on_tiny_families
+from suites.workloads.post_training.selecting import with_selections
 
 
 def dpo(
     inputs: Inputs, /, *, model: str, pairs: int, length: int, steps: int, epochs: int, learning_rate: float, beta: float,
-    sketches: bool = True, detailed: bool = False,
+    sketches: bool = True, detailed: bool = False, replay: bool = False,
 ) -> Step:  # fmt: skip
     """Train every weight: one optimizer step a call on `pairs` preferences, rows of `length` tokens each, work counted in tokens.
 
     There are `steps // epochs` different batches, and one more that is held out. The reference is the untrained model, whose
-    log-probabilities are computed here, on the same device. `beta` ties the model to it. Outputs and the loop itself: see `dpo_loss`,
-    `both_logprobs` and `loop.train`. Raises AssayError: model not to be loaded, or with dropout; too little text of that length.
+    log-probabilities are computed here, on the same device. `beta` ties the model to it. `replay` as in `sft`.
+    Outputs and the loop itself: see `dpo_loss`, `both_logprobs` and `loop.train`. Raises AssayError: model not to be
+    loaded, or with dropout; too little text of that length.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
-    host = pair_batches(language_model.tokenizer, pairs, length, steps // epochs + 1)
+    batches = given(inputs, pair_batches(language_model.tokenizer, pairs, length, steps // epochs + 1))
+    if replay:
+        batches = with_selections(inputs, language_model.module, token_logprobs, batches)
     module = place(inputs, language_model.module, torch.float32)
-    *batches, held_out = with_reference(inputs, module, given(inputs, host))
+    *batches, held_out = with_reference(inputs, module, batches)
     objective = Objective(dpo_loss(beta), tokens=2 * pairs * length, first=both_logprobs)
     return train(inputs, module, batches, objective, learning_rate=learning_rate, held_out=[held_out], sketches=sketches, detailed=detailed)
 
@@ -60,5 +64,5 @@ CASES = (
     Case(
         "post_training/dpo[float32]", "post_training", dpo, "float32", CHECKS, _REAL, rounds=4, fresh=True, timeout=900, band=1, wide=True
     ),
-    *on_tiny_families("dpo", dpo, CHECKS, _TINY),
+    *on_tiny_families("dpo", dpo, CHECKS, _TINY, replays=True),
 )  # fmt: skip

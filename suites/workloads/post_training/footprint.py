@@ -3,15 +3,17 @@
 The golden of these cases is no evaluation in float64 but the count from the configuration (`reference/anatomy.py`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
-from transformers import PreTrainedModel
 
 from harness.case import Case, Scalar, Step
 from harness.checks.footprint import Footprint
@@ -25,6 +27,9 @@ from suites.workloads.post_training.costs import costs
 from suites.workloads.post_training.loop import Objective, train
 from suites.workloads.post_training.saved import Saved, bytes_of, layers_of
 from suites.workloads.post_training.sft import next_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _WORD = 4  # bytes of a float32: weights, gradients and both moments of AdamW (Kingma and Ba, arXiv 1412.6980)
 _ROWS, _LONGEST = 4, 2  # growth is measured with up to so many rows, and rows of up to so many times the case's length

@@ -1,11 +1,13 @@
 """Group relative policy optimization (DeepSeekMath, arXiv 2402.03300) with a verifiable reward, in plain PyTorch. Knows no device."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from harness.case import Case, Scalar, Step
 from harness.checks.closeness import Closeness
@@ -19,17 +21,22 @@ from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.policy import clipped_ratio, group_advantages, k3, masked_mean
 from suites.workloads.post_training.promises import on_tiny_families, promised
 from suites.workloads.post_training.rollout import completion_logprobs, sampled_batches
+from suites.workloads.post_training.selecting import replaying, with_selections
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def grpo(
     inputs: Inputs, /, *, model: str, prompts: int, samples: int, new_tokens: int, steps: int, epochs: int, learning_rate: float,
-    clip: float, beta: float, detailed: bool = False,
+    clip: float, beta: float, detailed: bool = False, replay: bool = False,
 ) -> Step:  # fmt: skip
     """Train every weight: one optimizer step a call on `samples` answers to each of `prompts` sums, work counted in tokens.
 
     There are `steps // epochs` different batches. The answers were sampled by the untrained model, on the host; they and their rewards
-    are inputs. It is the old policy and the reference, and its log-probabilities are computed here, on the device. Outputs and
-    the loop itself: see `grpo_loss` and `loop.train`; details: the rewards. Raises AssayError: model not to be loaded, or with dropout.
+    are inputs. It is the old policy and the reference, and its log-probabilities are computed here, on the device. `replay` as in `sft`.
+    Outputs and the loop itself: see `grpo_loss` and `loop.train`; details: the rewards. Raises AssayError: model not to be loaded, or with
+    dropout.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
@@ -38,6 +45,8 @@ def grpo(
     texts = [text for batch in host for text in decoded(language_model.tokenizer, batch)]
     rewards = torch.tensor([reward(text, target) for text, target in zip(texts, targets, strict=True)]).view(len(host), -1)
     batches = given(inputs, [{**batch, "rewards": rewarded} for batch, rewarded in zip(host, rewards, strict=True)])
+    if replay:
+        batches = with_selections(inputs, language_model.module, logprobs_of, batches)
     module = place(inputs, language_model.module, torch.float32)
     with torch.no_grad(), arithmetic(inputs, mixed=True):
         batches = [prepared(module, batch, samples) for batch in batches]
@@ -54,9 +63,15 @@ def decoded(tokenizer: PreTrainedTokenizerBase, batch: Batch) -> list[str]:
     return [str(tokenizer.decode(tokens[mask].tolist(), skip_special_tokens=True)) for tokens, mask in rows]
 
 
+def logprobs_of(model: nn.Module, batch: Batch) -> Tensor:
+    """Return `completion_logprobs` of a batch's completions, [rows, new]."""
+    with replaying(batch):
+        return completion_logprobs(model, batch["prompts"], batch["tokens"])
+
+
 def prepared(model: nn.Module, batch: Batch, samples: int) -> Batch:
     """Return the batch with `advantages` [rows], and the log-probabilities `old` and `reference` [rows, new] by the model as it is now."""
-    logprobs = completion_logprobs(model, batch["prompts"], batch["tokens"])
+    logprobs = logprobs_of(model, batch)
     return {**batch, "advantages": group_advantages(batch["rewards"], samples), "old": logprobs, "reference": logprobs}
 
 
@@ -68,7 +83,7 @@ def grpo_loss(clip: float, beta: float) -> Callable[[nn.Module, Batch], Mapping[
     """
 
     def loss(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        logprobs, mask = completion_logprobs(model, batch["prompts"], batch["tokens"]), batch["mask"]
+        logprobs, mask = logprobs_of(model, batch), batch["mask"]
         policy = clipped_ratio(logprobs, batch["old"], batch["advantages"], clip)
         kl = masked_mean(k3(batch["reference"], logprobs), mask)
         return {
@@ -81,7 +96,7 @@ def grpo_loss(clip: float, beta: float) -> Callable[[nn.Module, Batch], Mapping[
 
 def first(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     """Return the completions' `logprobs` [rows, new] and `advantages` [rows]."""
-    return {"logprobs": completion_logprobs(model, batch["prompts"], batch["tokens"]), "advantages": batch["advantages"]}
+    return {"logprobs": logprobs_of(model, batch), "advantages": batch["advantages"]}
 
 
 # The share of clipped tokens is shown and not judged: it counts, so a ratio beside the clip moves it by whole tokens.
@@ -92,6 +107,17 @@ _TINY: dict[str, Scalar] = {**_COMMON, "prompts": 2, "samples": 4, "new_tokens":
 _DEFAULT: dict[str, Scalar] = {
     **_COMMON, "model": "default", "prompts": 2, "samples": 4, "new_tokens": 5, "steps": 4, "learning_rate": 1e-6,
 }  # fmt: skip
+
+# A token that is clipped has no gradient: the clip is a choice. With the roundoff of bfloat16 some token in a hundred is so near to it that
+# it is clipped on one device only, which moves the gradient norm ten times as far as all rounding does. So bfloat16 is compared without a
+# clip; float32 has it.
+_NO_CLIP = 1e3
+
+
+def _tiny() -> Iterable[Case]:
+    for case in on_tiny_families("grpo", grpo, (Closeness(only=("first/*",)), *CHECKS), _TINY, replays=True):
+        yield case if case.dtype == "float32" else replace(case, params={**case.params, "clip": _NO_CLIP}, golden_of=None)
+
 
 CASES = (
     Case(
@@ -107,5 +133,5 @@ CASES = (
         band=1,
         wide=True,
     ),
-    *on_tiny_families("grpo", grpo, (Closeness(only=("first/*",)), *CHECKS), _TINY),
+    *_tiny(),
 )

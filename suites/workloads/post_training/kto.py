@@ -1,10 +1,12 @@
 """Kahneman-Tversky optimization (Ethayarajh et al., ICML 2024; arXiv 2402.01306) in plain PyTorch. Knows no device."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from harness.case import Promise, Scalar, Step
 from harness.checks.closeness import Closeness
@@ -15,32 +17,35 @@ from suites.workloads.model import place, refuse_dropout
 from suites.workloads.post_training.completions import Row, given, log_ratios, padded, padding_of, token_logprobs, with_reference
 from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.promises import on_tiny_families, promised
+from suites.workloads.post_training.selecting import with_selections
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _MISMATCHED = "mismatched_"
 
 
 def kto(
     inputs: Inputs, /, *, model: str, batch: int, length: int, steps: int, epochs: int, learning_rate: float, beta: float,
-    desirable_weight: float = 1.0, undesirable_weight: float = 1.0, sketches: bool = True, detailed: bool = False,
+    desirable_weight: float = 1.0, undesirable_weight: float = 1.0, sketches: bool = True, detailed: bool = False, replay: bool = False,
 ) -> Step:  # fmt: skip
     """Train every weight: one optimizer step a call on `batch` completions of other prompts each, by turns desirable and not.
 
     Rows have `length` tokens; work is counted in tokens, of the mismatched rows too. There are `steps // epochs` different batches, and
     one more that is held out. The reference is the untrained model, whose log-probabilities are computed here, on the same device.
-    Outputs and the loop itself: see `kto_loss` and `loop.train`. Raises AssayError: model not to be loaded, or with dropout; too
-    little text of that length.
+    `replay` as in `sft`. Outputs and the loop itself: see `kto_loss` and `loop.train`. Raises AssayError: model not to be loaded, or with
+    dropout; too little text of that length.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
-    matched, mismatched = _rows(language_model.tokenizer, batch, length, steps // epochs + 1)
+    both = []
+    for prefix, rows in zip(("", _MISMATCHED), _rows(language_model.tokenizer, batch, length, steps // epochs + 1), strict=True):
+        found = given(inputs, rows, prefix)
+        both.append(with_selections(inputs, language_model.module, token_logprobs, found, prefix) if replay else found)
     module = place(inputs, language_model.module, torch.float32)
     *batches, held_out = (
         {**own, **{_MISMATCHED + key: tensor for key, tensor in other.items()}}
-        for own, other in zip(
-            with_reference(inputs, module, given(inputs, matched)),
-            with_reference(inputs, module, given(inputs, mismatched, _MISMATCHED)),
-            strict=True,
-        )
+        for own, other in zip(*(with_reference(inputs, module, found) for found in both), strict=True)
     )
     objective = Objective(kto_loss(beta, desirable_weight, undesirable_weight), tokens=2 * batch * length, first=first_logprobs)
     return train(inputs, module, batches, objective, learning_rate=learning_rate, held_out=[held_out], sketches=sketches, detailed=detailed)
@@ -115,4 +120,4 @@ _TINY: dict[str, Scalar] = {
     "batch": 4, "length": 48, "steps": 6, "epochs": 3, "learning_rate": 1e-3, "beta": 0.1, "undesirable_weight": 1.25, "detailed": True,
 }  # fmt: skip
 
-CASES = on_tiny_families("kto", kto, CHECKS, _TINY)
+CASES = on_tiny_families("kto", kto, CHECKS, _TINY, replays=True)

@@ -3,13 +3,14 @@
 A stage says what it minimizes (`Objective`); the loop takes the steps and tells what happened in them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
 from harness.case import Step
 from harness.inputs import Inputs
@@ -48,65 +49,89 @@ def train(
     `optimizers.OPTIMIZERS`. Each call returns the objective's scalars and `grad_norm` (before clipping). With `sketches`, the outputs
     `grad/<parameter>` (on batch 0, before the first step, unclipped) and `update/<parameter>` (last minus initial weight) are
     float64 sketches. With `detailed` each call also returns `grad_norms` and `update_norms` [parameters], in the order of
-    `details["parameters"]`, and `first/<name>` is what the objective's `first` gives before the first step. `held_out_loss` is the mean
-    loss over `held_out` before the first and after the last step, [2].
+    `details["parameters"]`, and `update_norm` over all of them, and `first/<name>` is what the objective's `first` gives before the first
+    step. `held_out_loss` is the mean loss over `held_out` before the first and after the last step, [2].
     """
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    stepping = OPTIMIZERS[optimizer](trained, learning_rate)
-    model.train()
-    upcoming = cycle(batches)
+    optimizing = OPTIMIZERS[optimizer](trained, learning_rate)
+    training = Training(inputs, model.train(), objective, trained, optimizing, cycle(batches), detailed)
 
-    def losses(batch: Batch) -> Mapping[str, Tensor]:
-        with arithmetic(inputs, mixed=True):
-            return objective.loss(model, batch)
-
-    def backward(batch: Batch) -> Mapping[str, Tensor]:
-        found = losses(batch)
-        found["loss"].backward()  # type: ignore[no-untyped-call]
-        return {name: value.detach() for name, value in found.items()}
-
-    def step() -> Mapping[str, Tensor]:
-        stepping.zero_grad()
-        found = backward(next(upcoming))
-        norms = {"grad_norms": _norms(p.grad for p in trained.values())} if detailed else {}
-        norm = clip_grad_norm_(trained.values(), _MAX_NORM, foreach=False)
-        before = [p.detach().clone() for p in trained.values()] if detailed else []
-        stepping.step()
-        if detailed:
-            norms["update_norms"] = _norms(p.detach() - old for p, old in zip(trained.values(), before, strict=True))
-        return {**found, "grad_norm": norm.detach(), **norms}
-
-    @torch.no_grad()
-    def held() -> list[Tensor]:
-        model.train(False)
-        found = [losses(batch)["loss"] for batch in held_out]
-        model.train()
-        return [torch.stack(found).mean()] if found else []
-
-    first: dict[str, Tensor] = {}
-    if detailed and objective.first:
-        with torch.no_grad(), arithmetic(inputs, mixed=True):
-            first = _under("first/", {name: value.detach() for name, value in objective.first(model, batches[0]).items()})
-    untrained = held()
-    gradients: dict[str, Tensor] = {}
-    initial = _sketches(trained.items()) if sketches else {}
-    scalars = tuple(backward(batches[0])) if sketches else tuple(losses(batches[0]))
-    if sketches:
-        gradients = _sketches((name, torch.zeros_like(p) if p.grad is None else p.grad) for name, p in trained.items())
-        model.zero_grad(set_to_none=True)
+    first = training.first(batches[0]) if detailed else {}
+    untrained = [training.held_out_loss(held_out)] if held_out else []
+    initial = training.weights() if sketches else {}
+    scalars = tuple(training.backward(batches[0]) if sketches else training.losses(batches[0]))
+    gradients = training.gradients() if sketches else {}
 
     def finish() -> Mapping[str, Tensor]:
         # a sketch is linear, so that no copy of the initial weights is needed; in float64 the difference of two loses nothing that shows
-        updates = {name: last - initial[name] for name, last in _sketches(trained.items()).items()} if sketches else {}
-        told = {"held_out_loss": torch.stack([*untrained, *held()])} if held_out else {}
+        updates = {name: last - initial[name] for name, last in training.weights().items()} if sketches else {}
+        told = {"held_out_loss": torch.stack([*untrained, training.held_out_loss(held_out)])} if held_out else {}
         return {**first, **_under("grad/", gradients), **_under("update/", updates), **told}
 
-    series = (*scalars, "grad_norm", *(("grad_norms", "update_norms") if detailed else ()))
+    series = (*scalars, "grad_norm", *(("grad_norms", "update_norms", "update_norm") if detailed else ()))
     details = {"parameters": list(trained)} if detailed else {}
-    return Step(
-        step, work=objective.tokens, unit="tokens", series=series, details=(lambda: details) if details else None,
-        finish=finish if sketches or held_out or first else None,
-    )  # fmt: skip
+    return Step(training.step, work=objective.tokens, unit="tokens", series=series, finish=finish, details=lambda: details)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model in training mode: the parameters of it that are `trained`, and the optimizer that steps them on the `upcoming` batches."""
+
+    inputs: Inputs
+    model: nn.Module
+    objective: Objective
+    trained: Mapping[str, nn.Parameter]
+    optimizer: Optimizer
+    upcoming: Iterator[Batch]
+    detailed: bool
+
+    def step(self) -> Mapping[str, Tensor]:
+        """Take a step; return the objective's scalars and `grad_norm`, and in detail the norms of each gradient and of the update."""
+        self.optimizer.zero_grad()
+        found = self.backward(next(self.upcoming))
+        norms = {"grad_norms": _norms(p.grad for p in self.trained.values())} if self.detailed else {}
+        norm = clip_grad_norm_(self.trained.values(), _MAX_NORM, foreach=False)
+        before = [p.detach().clone() for p in self.trained.values()] if self.detailed else []
+        self.optimizer.step()
+        if self.detailed:
+            norms["update_norms"] = _norms(p.detach() - old for p, old in zip(self.trained.values(), before, strict=True))
+            norms["update_norm"] = torch.linalg.vector_norm(norms["update_norms"])
+        return {**found, "grad_norm": norm.detach(), **norms}
+
+    def backward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Add the gradient of the loss to the parameters'; return the objective's scalars."""
+        found = self.losses(batch)
+        torch.autograd.backward(found["loss"])
+        return {name: value.detach() for name, value in found.items()}
+
+    def losses(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the objective's scalars, which remember how they were computed."""
+        with arithmetic(self.inputs, mixed=True):
+            return self.objective.loss(self.model, batch)
+
+    @torch.no_grad()
+    def first(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return `first/<name>` of the model as it is; nothing where the objective does not say what."""
+        with arithmetic(self.inputs, mixed=True):
+            return _under("first/", self.objective.first(self.model, batch)) if self.objective.first else {}
+
+    @torch.no_grad()
+    def held_out_loss(self, batches: Sequence[Batch]) -> Tensor:
+        """Return the mean loss of the model as it is, in evaluation mode, a scalar."""
+        self.model.eval()
+        found = torch.stack([self.losses(batch)["loss"] for batch in batches]).mean()
+        self.model.train()
+        return found
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return a sketch of each trained parameter as it is."""
+        return {name: sketch(parameter, name) for name, parameter in self.trained.items()}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return a sketch of each gradient, zero where there is none, and let go of the gradients."""
+        found = {name: sketch(torch.zeros_like(p) if p.grad is None else p.grad, name) for name, p in self.trained.items()}
+        self.model.zero_grad(set_to_none=True)
+        return found
 
 
 def _norms(tensors: Iterable[Tensor | None]) -> Tensor:
@@ -117,10 +142,6 @@ def _norms(tensors: Iterable[Tensor | None]) -> Tensor:
     ]
     blank = next((norm.new_zeros(()) for norm in found if norm is not None), torch.zeros(()))
     return torch.stack([blank if norm is None else norm for norm in found])
-
-
-def _sketches(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: sketch(tensor, name) for name, tensor in tensors}
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,10 +1,12 @@
 """Fine-tuning through low-rank adapters (LoRA) in plain PyTorch, without an adapter library. Knows no device."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from harness.case import Case, Scalar, Step
 from harness.errors import AssayError
@@ -12,9 +14,13 @@ from harness.inputs import Inputs
 from suites.assets.corpus import token_batches
 from suites.assets.language_model import load
 from suites.workloads.model import place, refuse_dropout
-from suites.workloads.post_training.loop import Objective, train
+from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.promises import CHECKS, DETAILED, on_tiny_families
+from suites.workloads.post_training.selecting import with_selections
 from suites.workloads.post_training.sft import logits, next_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Query and value, as the authors have it; where they are made through a latent vector, what leads out of it, and in DeepSeek-V4, whose
 # keys are its values, what makes both. Compressors and indexers have projections of the same names: those of `self_attn` alone are meant.
@@ -64,24 +70,27 @@ def _targeted(name: str) -> bool:
 
 def lora(
     inputs: Inputs, /, *, model: str, batch: int, length: int, steps: int, learning_rate: float, rank: int, alpha: float,
-    detailed: bool = False,
+    detailed: bool = False, replay: bool = False,
 ) -> Step:  # fmt: skip
     """Train adapters alone: one AdamW step a call, `batch` rows of `length` tokens each, work counted in tokens.
 
     Outputs and the loop itself: see `loop.train`; gradients and updates are those of the adapters. With `detailed` the two batches after
-    `steps` are held out. Raises AssayError: model not to be loaded, with dropout, or without query and value projections.
+    `steps` are held out. `replay` as in `sft`. Raises AssayError: model not to be loaded, with dropout, or without query and value
+    projections.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
-    batches = inputs.given("tokens", token_batches(language_model.tokenizer, batch, length, steps))
+    tokens = inputs.given("tokens", token_batches(language_model.tokenizer, batch, length, steps))
     unseen = token_batches(language_model.tokenizer, batch, length, 2, start=steps) if detailed else ()
-    held_out = [{"tokens": inputs.given(f"held_out_{i}", tokens)} for i, tokens in enumerate(unseen)]
+    held_out = [inputs.given(f"held_out_{i}", rows) for i, rows in enumerate(unseen)]
+    batches: list[Batch] = [{"tokens": rows} for rows in (*tokens, *held_out)]
+    if replay:
+        batches = with_selections(inputs, language_model.module, logits, batches)
     module = place(inputs, language_model.module, torch.float32)
     adapt(inputs, module, rank, alpha)
     objective = Objective(next_token, tokens=batch * length, first=logits)
     return train(
-        inputs, module, [{"tokens": tokens} for tokens in batches], objective, learning_rate=learning_rate,
-        held_out=held_out, detailed=detailed,
+        inputs, module, batches[:steps], objective, learning_rate=learning_rate, held_out=batches[steps:], detailed=detailed,
     )  # fmt: skip
 
 
@@ -91,5 +100,5 @@ _TINY: dict[str, Scalar] = {"batch": 2, "length": 64, "steps": 8, "learning_rate
 
 CASES = (
     Case("post_training/lora[float32]", "post_training", lora, "float32", CHECKS, _PARAMS, rounds=10, fresh=True, timeout=900, band=1),
-    *on_tiny_families("lora", lora, DETAILED, _TINY),
+    *on_tiny_families("lora", lora, DETAILED, _TINY, replays=True),
 )

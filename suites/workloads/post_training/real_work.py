@@ -3,12 +3,14 @@
 What is compared is the end: each held-out item's score before the first and after the last step. The steps between are the stages' own.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from harness.case import Case, Scalar, Step
 from harness.checks.improvement import Improvement
@@ -23,6 +25,9 @@ from suites.workloads.post_training.grpo import grpo_loss
 from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.policy import group_advantages
 from suites.workloads.post_training.rollout import gumbel, prompt_tokens, roll_out, until_end, vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _ROWS = 16  # held-out rows at a time
 

@@ -4,17 +4,19 @@ Both take the same steps one after the other, so what differs before the checkpo
 differs after it is something that the checkpoint has not brought back. No reference is needed: the bits have to be the same.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
-from transformers import PreTrainedModel
 
 from harness.case import Promise, Scalar, Step
 from harness.checks.same_bits import SameBits
@@ -27,6 +29,9 @@ from suites.workloads.post_training.loop import Batch
 from suites.workloads.post_training.optimizers import OPTIMIZERS
 from suites.workloads.post_training.promises import on_tiny_families
 from suites.workloads.post_training.sft import next_token
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _MAX_NORM = 1.0
 
@@ -42,7 +47,7 @@ class Run:
         self.optimizer.zero_grad()
         with arithmetic(inputs, mixed=True):
             loss = next_token(self.model, batch)["loss"]
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         norm = clip_grad_norm_(self.model.parameters(), _MAX_NORM, foreach=False)
         self.optimizer.step()
         self.steps += 1

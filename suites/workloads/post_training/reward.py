@@ -1,20 +1,26 @@
 """Training a reward model on preferences (Ouyang et al., NeurIPS 2022; arXiv 2203.02155) in plain PyTorch. Knows no device."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from harness.case import Scalar, Step
 from harness.inputs import Inputs
 from suites.assets.language_model import load
 from suites.workloads.model import place, refuse_dropout
 from suites.workloads.post_training.bradley_terry import CHECKS, bradley_terry
-from suites.workloads.post_training.completions import given, pair_batches
+from suites.workloads.post_training.completions import given, pair_batches, token_logprobs
 from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.promises import on_tiny_families
+from suites.workloads.post_training.selecting import replaying, with_selections
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class RewardModel(nn.Module):
@@ -39,17 +45,21 @@ class RewardModel(nn.Module):
 
 def reward(
     inputs: Inputs, /, *, model: str, pairs: int, length: int, steps: int, epochs: int, learning_rate: float,
-    sketches: bool = True, detailed: bool = False,
+    sketches: bool = True, detailed: bool = False, replay: bool = False,
 ) -> Step:  # fmt: skip
     """Train a reward model, every weight: one optimizer step a call on `pairs` preferences, rows of `length` tokens each.
 
     Work is counted in tokens. There are `steps // epochs` different batches, and one more that is held out. The loss is that of a
-    preference explained by rewards (equation 1, and `bradley_terry`). Outputs and the loop itself: see `bradley_terry`, `both_rewards` and
-    `loop.train`. Raises AssayError: model not to be loaded, or with dropout; too little text of that length.
+    preference explained by rewards (equation 1, and `bradley_terry`). `replay` as in `sft`.
+    Outputs and the loop itself: see `bradley_terry`, `both_rewards` and `loop.train`. Raises AssayError: model not to be
+    loaded, or with dropout; too little text of that length.
     """
     language_model = load(model)
     refuse_dropout(language_model.module, language_model.name)
-    *batches, held_out = given(inputs, pair_batches(language_model.tokenizer, pairs, length, steps // epochs + 1))
+    batches = given(inputs, pair_batches(language_model.tokenizer, pairs, length, steps // epochs + 1))
+    if replay:
+        batches = with_selections(inputs, language_model.module, token_logprobs, batches)
+    *batches, held_out = batches
     module = with_head(inputs, place(inputs, language_model.module, torch.float32))
     objective = Objective(reward_loss, tokens=2 * pairs * length, first=both_rewards)
     return train(inputs, module, batches, objective, learning_rate=learning_rate, held_out=[held_out], sketches=sketches, detailed=detailed)
@@ -66,7 +76,8 @@ def with_head(inputs: Inputs, model: PreTrainedModel) -> RewardModel:
 
 def rewards(model: nn.Module, batch: Batch) -> Tensor:
     """Return the rewards of a batch's rows, float32 [rows]."""
-    found: Tensor = model(batch["tokens"], batch["attention_mask"])
+    with replaying(batch):
+        found: Tensor = model(batch["tokens"], batch["attention_mask"])
     return found
 
 
@@ -82,4 +93,4 @@ def both_rewards(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
 
 _TINY: dict[str, Scalar] = {"pairs": 2, "length": 48, "steps": 6, "epochs": 3, "learning_rate": 2e-4, "detailed": True}
 
-CASES = on_tiny_families("reward", reward, CHECKS, _TINY)
+CASES = on_tiny_families("reward", reward, CHECKS, _TINY, replays=True)

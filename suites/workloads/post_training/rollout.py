@@ -4,14 +4,16 @@ A device's own random numbers differ from another's, so the noise of sampling is
 padding on the left would reach transformers' DeepSeek-V4, whose compression does not know of it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from harness.case import Scalar, Step
 from harness.checks.agreement import Agreement
@@ -24,6 +26,9 @@ from suites.assets.tasks import documents
 from suites.workloads.model import arithmetic, place, refuse_dropout
 from suites.workloads.post_training.policy import k3, multiplicative_error
 from suites.workloads.post_training.promises import on_tiny_families
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _GRID = 2.0**12  # noise is rounded to this grid, so that the last digit of a host's logarithm does not show
 
@@ -58,6 +63,8 @@ def roll_out(model: PreTrainedModel, prompts: Tensor, noise: Tensor, cache: bool
     With `cache` each step sees one token and the stored keys and values, without it the whole prefix. The end of text does not end
     it, so that every device takes the same steps. Nothing is read back in the loop.
     """
+    from transformers import DynamicCache
+
     state = DynamicCache(config=model.config) if cache else None
     ids, steps = prompts, []
     with torch.no_grad():

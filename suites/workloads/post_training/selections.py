@@ -1,21 +1,10 @@
-"""What a model selects as it runs (experts, keys): recorded beside its scores, or given. Knows no family and no device.
+"""What an untrained model selects (experts, keys), compared by itself, apart from numeric drift. Knows no family and no device."""
 
-Every family selects with `topk`, in an order that its code fixes, so the calls can be watched from outside. A selection that is given is
-replayed: whatever the scores say, these are taken, with the scores that they have. So numeric drift can be told from another choice:
-compared are either choices alone, each made after everything before it was as in float64, or numbers alone, of a model in which both sides
-select alike. Where the scores are equal float64 takes the first, so that any two machines give the same selections.
-"""
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from itertools import count
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from transformers import PreTrainedModel
 
 from harness.case import Case, Promise, Scalar, Step
 from harness.checks.selections import Selections
@@ -24,105 +13,10 @@ from harness.inputs import Inputs
 from suites.assets.corpus import token_batches
 from suites.assets.families import FAMILIES, PREFIX
 from suites.assets.language_model import load
-from suites.workloads.float64 import Float64
 from suites.workloads.model import arithmetic, place
-from suites.workloads.post_training.loop import Batch, Objective
+from suites.workloads.post_training.selecting import Selecting, exact_selections
 
 _MASKED = -1e30  # models mask with the least number of a dtype, or with -inf; a score below this is one
-
-
-class Selecting(TorchFunctionMode):
-    """While this is entered, each `topk` is recorded: `scores` and what the device itself takes of them, `chosen`, in order of calls.
-
-    With `given`, the call goes on with the next of these indices instead. Raises ValueError where calls and indices do not match.
-    """
-
-    def __init__(self, given: Iterable[Tensor] | None = None) -> None:
-        super().__init__()
-        self.scores: list[Tensor] = []
-        self.chosen: list[Tensor] = []
-        self._given = None if given is None else iter(given)
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Watch `torch.topk` and `Tensor.topk`; everything else is left alone."""
-        result = func(*args, **(kwargs or {}))
-        if func is not torch.topk and func is not Tensor.topk:
-            return result
-        scores = args[0] if args else (kwargs or {})["input"]
-        dim = (args[2] if len(args) > 2 else (kwargs or {}).get("dim", -1)) % scores.ndim
-        self.scores.append(scores.detach())
-        self.chosen.append(result[1].detach())
-        return result if self._given is None else self._replayed(scores, result, dim)
-
-    def _replayed(self, scores: Tensor, result: Any, dim: int) -> Any:
-        assert self._given is not None
-        indices = next(self._given, None)
-        if indices is None or indices.shape != result[1].shape:
-            shape = None if indices is None else tuple(indices.shape)
-            raise ValueError(f"selection {len(self.chosen) - 1} has the shape {tuple(result[1].shape)}, given is {shape}")
-        return torch.return_types.topk((scores.gather(dim, indices), indices))
-
-
-def exact_selections(model: PreTrainedModel, run: Callable[[nn.Module], object]) -> list[Tensor]:
-    """Return what a float64 copy of a host model selects in `run(copy)`: int64 indices of each call, the first of equal scores."""
-    exact = deepcopy(model).double()
-    if hasattr(exact, "set_experts_implementation"):
-        exact.set_experts_implementation("eager")
-    with torch.no_grad(), Float64(), _First() as seen:
-        run(exact)
-    taken: list[Tensor] = seen.taken
-    return taken
-
-
-class _First(TorchFunctionMode):
-    """Take the first of equal scores, which `topk` leaves open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken: list[Tensor] = []
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is not torch.topk and func is not Tensor.topk:
-            return result
-        scores = args[0] if args else (kwargs or {})["input"]
-        dim = args[2] if len(args) > 2 else (kwargs or {}).get("dim", -1)
-        indices = scores.sort(dim=dim, descending=True, stable=True).indices.narrow(dim, 0, result[1].shape[dim])
-        self.taken.append(indices)
-        return torch.return_types.topk((scores.gather(dim, indices), indices))
-
-
-def replayed(inputs: Inputs, model: PreTrainedModel, objective: Objective, batches: Sequence[Batch]) -> tuple[Objective, list[Batch]]:
-    """Return an objective and batches that select as `model`, on the host and not yet trained, does in float64.
-
-    Each batch carries its selections as inputs; they are the same at each step that it is trained on.
-    """
-    on_host = [{name: value.cpu() for name, value in batch.items()} for batch in batches]
-    functions = {"loss": objective.loss, **({"first": objective.first} if objective.first else {})}
-    with_selections: list[Batch] = []
-    for number, batch in enumerate(batches):
-        carried = dict(batch)
-        for kind, function in functions.items():
-            if kind == "loss" or number == 0:
-                given = exact_selections(model, lambda exact, f=function, n=number: f(exact, on_host[n]))  # type: ignore[misc]
-                carried |= {f"{kind}_selection_{i}": inputs.given(f"{kind}_selection_{number}_{i}", one) for i, one in enumerate(given)}
-        with_selections.append(carried)
-    first = None if objective.first is None else _replaying("first", objective.first)
-    return replace(objective, loss=_replaying("loss", objective.loss), first=first), with_selections
-
-
-def _replaying(
-    kind: str, function: Callable[[nn.Module, Batch], Mapping[str, Tensor]]
-) -> Callable[[nn.Module, Batch], Mapping[str, Tensor]]:
-    def run(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        with Selecting(value for name, value in batch.items() if name.startswith(f"{kind}_selection_")):
-            return function(model, batch)
-
-    return run
 
 
 @dataclass
@@ -154,12 +48,12 @@ def selections(inputs: Inputs, /, *, model: str, batch: int, length: int) -> Ste
 
     @torch.no_grad()
     def call() -> Mapping[str, Tensor]:
-        names, numbers = [], count()
+        names: list[str] = []
 
         class Named(Selecting):
-            def _replayed(self, scores: Tensor, result: Any, dim: int) -> Any:
-                names.append(f"{next(numbers):02d}/{sites.running[-1]}")
-                return super()._replayed(scores, result, dim)
+            def take(self, scores: Tensor, chosen: Tensor, dim: int) -> Tensor:
+                names.append(f"{len(names):02d}/{sites.running[-1]}")
+                return super().take(scores, chosen, dim)
 
         with arithmetic(inputs, mixed=True), Named(given) as seen:
             module(input_ids=tokens, use_cache=False)

@@ -14,7 +14,7 @@ from suites.workloads.model import place, refuse_dropout
 from suites.workloads.post_training.costs import costed
 from suites.workloads.post_training.loop import Batch, Objective, train
 from suites.workloads.post_training.promises import CHECKS, DETAILED, on_tiny_families
-from suites.workloads.post_training.selections import replayed
+from suites.workloads.post_training.selecting import replaying, with_selections
 
 
 def sft(
@@ -33,27 +33,28 @@ def sft(
     unseen = token_batches(language_model.tokenizer, batch, length, 2, start=steps) if detailed else ()
     held_out = [inputs.given(f"held_out_{i}", tokens) for i, tokens in enumerate(unseen)]
     batches: list[Batch] = [{"tokens": rows} for rows in (*tokens, *held_out)]
-    objective = Objective(next_token, tokens=batch * length, first=logits)
     if replay:
-        objective, batches = replayed(inputs, language_model.module, objective, batches)
+        batches = with_selections(inputs, language_model.module, logits, batches)
     # a large model's gradient norm moves by as much as itself when all weights move by a roundoff of bfloat16: its reruns move less
     module = place(inputs, language_model.module, torch.float32, moved_by=None if detailed else ARITHMETIC)
     step = train(
-        inputs, module, batches[:steps], objective, learning_rate=learning_rate, optimizer=optimizer,
-        held_out=batches[steps:], sketches=sketches, detailed=detailed,
+        inputs, module, batches[:steps], Objective(next_token, tokens=batch * length, first=logits), learning_rate=learning_rate,
+        optimizer=optimizer, held_out=batches[steps:], sketches=sketches, detailed=detailed,
     )  # fmt: skip
     return costed(step, module.config, batch, length)
 
 
 def next_token(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     """Return `loss`: the mean next-token cross-entropy in nats of `tokens` [batch, length]."""
-    scores = model(input_ids=batch["tokens"], use_cache=False).logits[:, :-1].float()
+    with replaying(batch):
+        scores = model(input_ids=batch["tokens"], use_cache=False).logits[:, :-1].float()
     return {"loss": functional.cross_entropy(scores.flatten(0, 1), batch["tokens"][:, 1:].flatten())}
 
 
 def logits(model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     """Return `logits` [batch, length, vocabulary] and the `logprobs` [batch, length - 1] of the tokens that follow, in float32."""
-    scores = model(input_ids=batch["tokens"], use_cache=False).logits.float()
+    with replaying(batch):
+        scores = model(input_ids=batch["tokens"], use_cache=False).logits.float()
     chosen = functional.log_softmax(scores[:, :-1], -1).gather(-1, batch["tokens"][:, 1:, None])
     return {"logits": scores, "logprobs": chosen[..., 0]}
 

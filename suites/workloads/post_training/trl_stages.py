@@ -5,16 +5,17 @@ ours, because all devices must be asked for the same: prompts have one length (T
 invariant), and TRL's own generation takes its chance from noise that is drawn on the host (`rollout.gumbel`).
 """
 
+from __future__ import annotations
+
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 
 from harness.case import Case, Scalar, Step
 from harness.checks.exact import Exact
@@ -35,6 +36,9 @@ from suites.workloads.post_training.completions import padding_of
 from suites.workloads.post_training.distillation import moved
 from suites.workloads.post_training.promises import on_tiny_families
 from suites.workloads.post_training.rollout import gumbel, prompt_tokens, vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _FOLLOWED = ("loss", "grad_norm")
 _FAMILIES = ("llama", "qwen3", "qwen3_moe", "deepseek_v3", "deepseek_v4-flash")
@@ -137,6 +141,7 @@ class _Rollouts:
     def through(self, model: nn.Module) -> None:
         """Let `model.generate` sample with the next noise, and keep what it returns."""
         generate: Callable[..., Tensor] = model.generate  # type: ignore[assignment]  # nn.Module's attributes have no types
+        from transformers import LogitsProcessorList
 
         def sampled(*args: Any, **kwargs: Any) -> Tensor:
             noise = _Noise(self._noise[len(self._found)], self._prompt)
@@ -152,8 +157,8 @@ class _Rollouts:
         return {"completions": torch.stack(self._found)}
 
 
-class _Noise(LogitsProcessor):
-    """Add noise [completion, rows, vocabulary], that of the position which comes next, to the scores."""
+class _Noise:
+    """A logits processor: add noise [completion, rows, vocabulary], that of the position which comes next, to the scores."""
 
     def __init__(self, noise: Tensor, prompt: int) -> None:
         self._noise, self._prompt = noise, prompt
@@ -223,12 +228,14 @@ def _training(
 ) -> Step:  # fmt: skip
     """Return a Step whose one call trains to the end, in float32 (float64 for the golden).
 
-    Outputs: `loss` and `grad_norm` float64 [steps], as the trainer logged them, `update/<parameter>` sketches, and `completions`
+    Outputs: `loss` and `grad_norm` [steps], as the trainer logged them, `update/<parameter>` sketches, and `completions`
     where there are rollouts. Raises AssayError: trl missing, model not to be loaded or with dropout, training elsewhere than on the device.
     """
+    from transformers import PrinterCallback
+
     module = place(inputs, language_model.module, torch.float32)
     initial = {name: sketch(parameter, name) for name, parameter in module.named_parameters()}
-    context = by_default if inputs.golden else nullcontext
+    dtype, context = (torch.float64, by_default) if inputs.golden else (torch.float32, nullcontext)
     with tempfile.TemporaryDirectory() as folder, context(), forgetting_if_it_fails():
         module.save_pretrained(folder)
         module.config._name_or_path = folder  # DPO and GRPO read their reference from there
@@ -247,7 +254,7 @@ def _training(
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         if len(logs) != steps:
             raise AssayError(f"TRL logged {len(logs)} losses in {steps} steps; check its version")
-        series = {name: torch.tensor([float(entry[name]) for entry in logs], dtype=torch.float64) for name in _FOLLOWED}
+        series = {name: torch.tensor([float(entry[name]) for entry in logs], dtype=dtype) for name in _FOLLOWED}
         updates = {f"update/{name}": sketch(p, name) - initial[name] for name, p in module.named_parameters()}
         return {**series, **updates, **(rollouts.outputs() if rollouts else {})}
 
@@ -270,7 +277,7 @@ _CHECKS = (SpecialValues(only=_FOLLOWED), Trajectory(series=_FOLLOWED), Paramete
 def _cases(stage: str, workload: Callable[..., Step], params: Mapping[str, Scalar], generates: bool = False) -> tuple[Case, ...]:
     checks = (*_CHECKS, *((Exact(only=("completions",)),) if generates else ()))
     made = on_tiny_families(f"trl-{stage}", workload, checks, params, families=_FAMILIES)
-    return tuple(replace(case, rounds=1, band=0) for case in made if case.dtype == "float32")
+    return tuple(replace(case, rounds=1) for case in made if case.dtype == "float32")
 
 
 _SAMPLED: dict[str, Scalar] = {"prompts": 2, "completion": 12, "steps": 4, "learning_rate": 1e-3}

@@ -19,7 +19,7 @@ def test_four_stages_on_five_families() -> None:
     stages = {case.id.split("/")[1] for case in CASES}
     assert stages == {"trl-sft", "trl-dpo", "trl-grpo", "trl-distillation"}
     assert len(CASES) == 20
-    assert all(case.rounds == 1 and case.golden and case.dtype == "float32" for case in CASES)
+    assert all(case.rounds == 1 and case.golden and case.dtype == "float32" and case.band == 3 for case in CASES)
 
 
 def test_without_trl_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
