@@ -12,6 +12,7 @@ from suites import workloads
 
 _SHOWN_ON_V4 = (
     "post_training/sft/deepseek_v4-flash", "post_training/rollout/deepseek_v4-flash", "post_training/deepseek_v4-reference/flash",
+    "post_training/quantised-",
 )  # fmt: skip
 
 AREAS = ("operators", "post_training", "inference", "accuracy", "performance")

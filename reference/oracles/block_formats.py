@@ -2,7 +2,8 @@
 
 Sources: OCP Microscaling Formats 1.0 (MXFP4: E2M1, MXFP8: E4M3, both in blocks of 1 x 32 with UE8M0 scales, section 6.3 for the
 conversion); DeepSeek-V3, arXiv 2412.19437, section 3.3 (E4M3, weights in blocks of 128 x 128, activations in blocks of 1 x 128, scales
-real or, since V3.1, powers of two); DeepSeek-V4, arXiv 2606.19348, on quantization-aware training (MXFP4 taken to E4M3 without loss).
+real or, since V3.1, powers of two); DeepSeek-V4, arXiv 2606.19348, on quantization-aware training (MXFP4 taken to E4M3 without loss;
+entries of keys and values in E4M3, in blocks of 1 x 64 in DeepSeek's published code). Each is a `Format` at the end of this file.
 
 All rules but `Rule.REAL` use bits, comparisons and products with powers of two alone, so any device that keeps to IEEE 754 gives the same
 bits. How far the round trip goes: write x = t s with the block's scale s, q(t) for t rounded to the element type, m for its bits of
@@ -35,6 +36,7 @@ from torch.nn import functional
 MX_BLOCK = (1, 32)
 WEIGHT_BLOCK = (128, 128)
 ACTIVATION_BLOCK = (1, 128)
+ENTRY_BLOCK = (1, 64)
 LOSSLESS_SPREAD = 14  # binary orders between the MXFP4 scales within a block that goes to E4M3
 
 _LEAST, _MOST, _BIAS = -127, 127, 127  # the exponents that UE8M0 has; 255 stands for NaN
@@ -178,3 +180,32 @@ def _spread(scale: Tensor, x: Tensor, block: tuple[int, int]) -> Tensor:
     """Return each block's scale at each of its elements, of x's shape."""
     whole = scale.repeat_interleave(block[0], -2).repeat_interleave(block[1], -1)
     return whole[..., : x.shape[-2], : x.shape[-1]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """An element type with the block that shares a scale, and how that scale is found."""
+
+    element: Element
+    block: tuple[int, int]
+    rule: Rule = Rule.CEILING
+
+    def quantise(self, x: Tensor) -> Blocks:
+        """Return x [..., rows, columns], float32 or float64, as numbers and scales."""
+        return quantise(x, self.element, self.block, self.rule)
+
+    def round_trip(self, x: Tensor) -> Tensor:
+        """Return what is left of x [..., columns] of any floating dtype, in that dtype; computed in float32 at least."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        rows = wide if x.ndim > 1 else wide[None]
+        return dequantise(self.quantise(rows), self.block).reshape(x.shape).to(x.dtype)
+
+
+#: As OCP has it, and `npu_dynamic_mx_quant`.
+MXFP8 = Format(E4M3, MX_BLOCK, Rule.FLOOR)
+
+#: As DeepSeek has them: nothing saturates.
+MXFP4 = Format(E2M1, MX_BLOCK)
+FP8_WEIGHTS = Format(E4M3, WEIGHT_BLOCK)
+FP8_ACTIVATIONS = Format(E4M3, ACTIVATION_BLOCK)
+FP8_ENTRIES = Format(E4M3, ENTRY_BLOCK)

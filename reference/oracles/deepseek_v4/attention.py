@@ -15,6 +15,7 @@ from reference.oracles.deepseek_v4.compression import entries
 from reference.oracles.deepseek_v4.config import HEAVY, SLIDING, SPARSE, Config
 from reference.oracles.deepseek_v4.hyper_connections import unweighted_rms_norm
 from reference.oracles.deepseek_v4.indexer import index_scores, indexer_loss, select
+from reference.oracles.deepseek_v4.quantisation import cached
 from reference.oracles.deepseek_v4.rotary import frequencies, turn
 from reference.oracles.deepseek_v4.samples import Samples
 from reference.oracles.rms_norm import rms_norm
@@ -57,6 +58,8 @@ def attend(weights: Mapping[str, Tensor], config: Config, kind: str, hidden: Ten
             chosen = select(scores, chosen, config.index_topk)
         seen = torch.cat([seen, chosen], -1)
 
+    if config.quantised:
+        keys = cached(keys, config.qk_rope_head_dim)
     probability = with_sink(queries, keys, seen, weights["sinks"])
     output = turn(torch.einsum("bhqk,bkc->bqhc", probability, keys), samples.position, by, back=True)
     grouped = torch.unflatten(output.flatten(2), -1, (config.o_groups, -1))

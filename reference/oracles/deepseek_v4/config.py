@@ -26,7 +26,9 @@ class Rope:
 class Config:
     """A model's numbers under the names that transformers' configuration has for them; `main` and `compress` are its two rotaries.
 
-    `qk_rope_head_dim` of the last dimensions of a head are turned. `compress_rates` is m of sparse (CSA) and m' of heavy (HCA) layers.
+    `quantised`, which transformers has not: the indexer computes with queries and keys of four bits, and entries are stored in eight
+    (`quantisation.py`). `qk_rope_head_dim` of the last dimensions of a head are turned. `compress_rates` is m of sparse (CSA) and m' of
+    heavy (HCA) layers.
     """
 
     layer_types: tuple[str, ...]
@@ -49,13 +51,14 @@ class Config:
     swiglu_limit: float
     main: Rope
     compress: Rope
+    quantised: bool = False
 
     @classmethod
     def of(cls, config: Any) -> "Config":
         """Read a transformers configuration by attribute. Raises AttributeError for what it lacks, ValueError for another score."""
         if config.scoring_func != "sqrtsoftplus":
             raise ValueError(f"scoring_func {config.scoring_func}: V4 scores experts by sqrtsoftplus")
-        plain = {f.name: getattr(config, f.name) for f in fields(cls) if f.name not in ("main", "compress")}
+        plain = {f.name: getattr(config, f.name) for f in fields(cls) if f.name not in ("main", "compress", "quantised")}
         plain |= {name: tuple(plain[name]) for name in ("layer_types", "mlp_layer_types")}
         return cls(**plain, main=_rope(config.rope_parameters["main"]), compress=_rope(config.rope_parameters["compress"]))
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from reference.oracles.deepseek_v4.compression import entries
 from reference.oracles.deepseek_v4.config import Config
+from reference.oracles.deepseek_v4.quantisation import four_bits
 from reference.oracles.deepseek_v4.rotary import turn
 from reference.oracles.deepseek_v4.samples import Samples, Windows
 from reference.oracles.softmax import log_sum_exp
@@ -28,7 +29,10 @@ def index_scores(
     heads, width = config.index_n_heads, config.index_head_dim
     keys = entries(weights, hidden, windows, by, config.rms_norm_eps, overlapping=True)
     queries = torch.unflatten(functional.linear(latent, weights["q_b_proj.weight"]), -1, (heads, width))
-    similar = torch.relu(torch.einsum("bqhc,bkc->bqhk", turn(queries, samples.position, by), keys)) * width**-0.5
+    queries = turn(queries, samples.position, by)
+    if config.quantised:
+        queries, keys = four_bits(queries), four_bits(keys)
+    similar = torch.relu(torch.einsum("bqhc,bkc->bqhk", queries, keys)) * width**-0.5
     importance = functional.linear(hidden, weights["scorer.weights_proj.weight"]) * heads**-0.5
     return torch.einsum("bqh,bqhk->bqk", importance, similar)
 

@@ -12,6 +12,7 @@ from reference.oracles.block_formats import (
     E2M1,
     E4M3,
     MX_BLOCK,
+    MXFP4,
     WEIGHT_BLOCK,
     Element,
     Rule,
@@ -23,7 +24,7 @@ from reference.oracles.block_formats import (
 )
 from suites.workloads.invariants.stating import ALL, Stated, exact, hold, moved, ordered, stated
 from suites.workloads.invariants.subject import gradients, logits, subject, text
-from suites.workloads.post_training.qat import Quantised, StraightThrough, formats
+from suites.workloads.post_training.quantised import Quantised, StraightThrough, formats
 from suites.workloads.post_training.sft import next_token
 
 _FORMATS: dict[str, tuple[Element, tuple[int, int]]] = {"mxfp4": (E2M1, MX_BLOCK), "fp8": (E4M3, WEIGHT_BLOCK)}
@@ -104,7 +105,7 @@ def straight_through(inputs: Inputs, /, *, model: str) -> Step:
 
     def check() -> Stated:
         leaf = x.clone().requires_grad_()
-        rounded = _through(leaf, E2M1, MX_BLOCK)
+        rounded = _through(leaf, MXFP4)
         (found,) = torch.autograd.grad((rounded * upstream).sum(), leaf)
         served = Quantised(module, chosen)
         masters = {n: p.detach().clone() for n, p in module.named_parameters()}
@@ -114,7 +115,7 @@ def straight_through(inputs: Inputs, /, *, model: str) -> Step:
             same = torch.stack([(p == masters[n]).all() for n, p in module.named_parameters()])
             for name, parameter in module.named_parameters():
                 if name in chosen:
-                    parameter.copy_(_through(parameter, chosen[name].element, chosen[name].block))
+                    parameter.copy_(_through(parameter, chosen[name]))
             already = logits(module, tokens)
         direct = gradients(module, next_token(module, {"tokens": tokens})["loss"])
         with torch.no_grad():

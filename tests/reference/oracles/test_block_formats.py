@@ -1,5 +1,7 @@
 """Tests of the block formats: against torch's own float8, tables written out, and the bounds that the module proves."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,8 +13,12 @@ from reference.oracles.block_formats import (
     E2M1,
     E4M3,
     E5M2,
+    FP8_ACTIVATIONS,
+    FP8_ENTRIES,
     LOSSLESS_SPREAD,
     MX_BLOCK,
+    MXFP4,
+    MXFP8,
     WEIGHT_BLOCK,
     Blocks,
     Rule,
@@ -162,3 +168,50 @@ def test_blocks_of_zeros_do_not_count_in_the_spread() -> None:
     x = values(0, 128, 128, 2)
     x[:, 32:64] = 0.0
     assert int(spread_of_scales(quantise(x, E2M1, MX_BLOCK, Rule.CEILING)).max()) < 10
+
+
+CODES = {E2M1: FOUR_BITS.double(), E4M3: torch.arange(127, dtype=torch.int32).to(torch.uint8).view(torch.float8_e4m3fn).double()}
+FORMATS_BY_NAME = {"mxfp8": MXFP8, "mxfp4": MXFP4, "entries": FP8_ENTRIES, "activations": FP8_ACTIVATIONS}
+
+
+def by_hand(block: list[float], numbers: torch.Tensor, rule: Rule) -> list[float]:
+    """Quantise a block in Python, by a search among all codes: the scale by its rule, then the nearest number, ties to the even code."""
+    largest, limit = max(abs(x) for x in block), float(numbers[-1])
+    power = math.frexp(largest)[1] - math.frexp(limit)[1]
+    if rule is Rule.CEILING and largest > limit * 2.0**power:
+        power += 1
+    found = []
+    for x in block:
+        away = (numbers - abs(x) / 2.0**power).abs()
+        near = [code for code, distance in enumerate(away.tolist()) if distance == float(away.min())]
+        found.append(math.copysign(float(numbers[min(near, key=lambda code: code % 2)]) * 2.0**power, x))
+    return found
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000), st.sampled_from(sorted(FORMATS_BY_NAME)), st.floats(0, 30))
+def test_formats_are_what_a_search_among_all_codes_finds(seed, name, orders) -> None:
+    form = FORMATS_BY_NAME[name]
+    columns = form.block[1]
+    x = values(seed, 1, 2 * columns - 7, orders)
+    expected = [y for begin in (0, columns) for y in by_hand(x[0, begin : begin + columns].tolist(), CODES[form.element], form.rule)]
+    assert form.round_trip(x)[0].tolist() == expected
+    assert form.round_trip(x[0]).tolist() == expected
+
+
+@pytest.mark.parametrize("form", [MXFP8, MXFP4])
+def test_every_code_at_every_scale_comes_back(form) -> None:
+    codes_of = CODES[form.element].float()
+    numbers = torch.cat([codes_of, -codes_of])
+    filled = torch.nn.functional.pad(numbers, (0, -len(numbers) % 31)).reshape(-1, 31)
+    blocks = torch.cat([torch.full((len(filled), 1), form.element.limit), filled], 1)
+    for power in range(-110, 110, 11):
+        x = blocks * 2.0**power
+        assert torch.equal(form.round_trip(x), x)
+        assert (form.quantise(x).scale == 2.0**power).all()
+
+
+def test_a_format_keeps_the_dtype_and_knows_bfloat16() -> None:
+    x = values(0, 3, 70, 4).bfloat16()
+    assert MXFP4.round_trip(x).dtype is torch.bfloat16
+    assert torch.equal(MXFP4.round_trip(x).float(), MXFP4.round_trip(x.float()))
