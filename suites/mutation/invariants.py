@@ -1,7 +1,7 @@
 """Puts faults and benign variants of training code to the invariants, and says what became of them. Knows none of them by name.
 
-In this process, on the CPU: an invariant is judged by the candidate alone. A benign variant counts where it was there: where outputs are
-not the same bits without it.
+In this process, on the CPU: an invariant is judged by the candidate alone; of a stage, a theme too, reference and golden are without the
+change. A benign variant counts where it was there: where outputs are not the same bits without it.
 """
 
 import importlib
@@ -14,6 +14,7 @@ import numpy as np
 from harness.case import Case
 from harness.devices import Device, open_device
 from harness.judge import judge
+from harness.manner import Manner
 from harness.measure import measure
 from harness.recording import Recording
 from harness.verdict import FAILING, Verdict
@@ -33,9 +34,10 @@ def names() -> frozenset[str]:
 
 @cache
 def cases(theme: str) -> tuple[Case, ...]:
-    """Return the invariants of a module of `suites.workloads.invariants`."""
-    found: tuple[Case, ...] = importlib.import_module(f"suites.workloads.invariants.{theme}").CASES
-    return found
+    """Return the invariants of a module of `suites.workloads.invariants`; of a stage, `post_training.<module>`, what needs no reruns."""
+    within = "suites.workloads" if "." in theme else "suites.workloads.invariants"
+    found: tuple[Case, ...] = importlib.import_module(f"{within}.{theme}").CASES
+    return tuple(case for case in found if not case.band)
 
 
 def cases_of(seed: Seed) -> Iterator[Case]:
@@ -50,12 +52,14 @@ class Trial:
 
     device: Device = field(default_factory=lambda: open_device("cpu"))
     _right: dict[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    _sides: dict[str, tuple[Recording, Recording]] = field(default_factory=dict)
 
     def under(self, seed: Seed, enough: int = ENOUGH) -> Row:
         """Put a seed to its cases; a fault to no more than `enough` that fail. A case that fails without it is passed over."""
         verdicts: list[Verdict] = []
         struck = failed = 0
         for case in cases_of(seed):
+            self.sides(case)
             with seed.change():
                 verdict, arrays = self.judged(case)
             if (seed.benign or verdict.outcome in FAILING) and not (right := self.right(case)):
@@ -76,10 +80,23 @@ class Trial:
 
     def judged(self, case: Case) -> tuple[Verdict, Mapping[str, np.ndarray]]:
         """Return the verdict on a case as it is now, and its outputs."""
-        recording, arrays = measure(case, self.device)
-        held = _Held(**vars(recording))
-        held.__dict__["tensors"] = arrays
-        return judge(case, held, held), arrays
+        held = _held(case, self.device)
+        reference, golden = self.sides(case) or (held, None)
+        return judge(case, held, reference, golden), held.tensors
+
+    def sides(self, case: Case) -> tuple[Recording, Recording] | None:
+        """Return reference and golden of a case as they were when they were first asked for; none of an invariant, which needs none."""
+        if case.golden and case.id not in self._sides:
+            host = open_device("cpu")
+            self._sides[case.id] = (_held(case, host), _held(case, host, Manner.GOLDEN))
+        return self._sides.get(case.id)
+
+
+def _held(case: Case, device: Device, manner: Manner = Manner.PLAIN) -> Recording:
+    recording, arrays = measure(case, device, manner=manner)
+    held = _Held(**vars(recording))
+    held.__dict__["tensors"] = arrays
+    return held
 
 
 class _Held(Recording):

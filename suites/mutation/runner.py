@@ -135,8 +135,9 @@ def run(plan: Plan, parts: int, out: Path) -> Score:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="assay-mutation-") as name:
         folder = Path(name)
-        _in_processes("trace", plan, parts, folder)
-        _in_processes("judge", plan, parts, folder)
+        if plan.mutants():  # none where only seeds of training code are named
+            _in_processes("trace", plan, parts, folder)
+            _in_processes("judge", plan, parts, folder)
         rows = [_row(json.loads(line)) for part in range(parts) for line in _lines(folder / f"rows-{part}.jsonl")]
         order = {mutant: i for i, mutant in enumerate(mutants())}
         rows.sort(key=lambda r: order[r.name])

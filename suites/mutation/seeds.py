@@ -4,6 +4,8 @@ Ports go wrong in a line: a transposition, a mask, a factor that is left out. `e
 been imported to and whatever decorates it, and takes it back.
 """
 
+import __future__
+
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +25,9 @@ Change = Callable[[], AbstractContextManager[object]]
 class Seed:
     """A fault of training code (it has causes, one or two that an honest diagnosis may name), or a benign variant of it.
 
-    It is put to the invariants of `family` in the modules `themes` of `suites.workloads.invariants`. `source` says who reported such a
-    fault, or why the variant is legal.
+    It is put to the invariants of `family` in the modules `themes` of `suites.workloads.invariants`, and to stages that they name.
+    `source` says why a variant is legal, and of a fault where such a one was reported: owner/repository#number, arXiv number or address,
+    or "no report known, a plausible slip".
     """
 
     name: str
@@ -56,7 +59,9 @@ def edited(where: str, **lines: tuple[str, str]) -> Change:
             source = source.replace(old, new)
         begin = next(i for i, line in enumerate(source.splitlines()) if line.startswith("def "))  # decorators stay those that are there
         made: dict[str, Any] = {}
-        exec(compile("\n".join(source.splitlines()[begin:]), f"<{where}, edited>", "exec"), dict(function.__globals__), made)
+        unevaluated = __future__.annotations.compiler_flag  # what is imported for annotations only is not there
+        code = compile("\n".join(source.splitlines()[begin:]), f"<{where}, edited>", "exec", flags=unevaluated)
+        exec(code, dict(function.__globals__), made)
         right = function.__code__
         try:
             function.__code__ = made[function.__name__].__code__

@@ -1,7 +1,9 @@
 """Faults of training code, and benign variants of it: what the invariants are put to. Knows no invariant."""
 
 from suites.mutation.seeds import Seed
-from suites.mutation.training import benign_forms, benign_lines, deepseek_v4, gradients, masks, objectives, steps
+from suites.mutation.training import benign_forms, benign_lines, deepseek_v4, formats, gradients, masks, objectives, steps, world_size
 
-FAULTS: tuple[Seed, ...] = (*deepseek_v4.FAULTS, *masks.FAULTS, *objectives.FAULTS, *gradients.FAULTS, *steps.FAULTS)
-BENIGN: tuple[Seed, ...] = (*benign_forms.BENIGN, *benign_lines.BENIGN)
+FAULTS: tuple[Seed, ...] = (
+    *deepseek_v4.FAULTS, *masks.FAULTS, *objectives.FAULTS, *gradients.FAULTS, *steps.FAULTS, *formats.FAULTS, *world_size.FAULTS,
+)  # fmt: skip
+BENIGN: tuple[Seed, ...] = (*benign_forms.BENIGN, *benign_lines.BENIGN, *formats.BENIGN, *world_size.BENIGN)

@@ -14,88 +14,81 @@ _FLASH, _PRO = "deepseek_v4-flash", "deepseek_v4-pro"
 _LEAK, _VALUES, _GRADIENT = Cause.LEAK, Cause.VALUES, Cause.GRADIENT
 
 
+def _ported(name: str, family: str, themes: str, causes: tuple[Cause, ...], source: str, where: str, **lines: tuple[str, str]) -> Seed:
+    """Return a fault of transformers' own code: the method `where` of one of its DeepSeek-V4 classes, `edited`."""
+    return fault(name, family, themes, causes, source, edited(f"{_V4}:DeepseekV4{where}", **lines))
+
+
 _PORTING = (
-    fault(
+    _ported(
         "mhc-not-transposed",
         _FLASH,
         "hyper_connections",
         (_VALUES,),
-        "Megatron-LM 4957 and 4839, NeMo Automodel 2159, transformers 46172",
-        edited(
-            f"{_V4}:DeepseekV4DecoderLayer.forward",
-            attention=(
-                "attn_output.unsqueeze(-2) + torch.matmul(\n        comb.to(dtype).transpose(-1, -2)",
-                "attn_output.unsqueeze(-2) + torch.matmul(\n        comb.to(dtype)",
-            ),
+        "NVIDIA/Megatron-LM#4957, NVIDIA-NeMo/Automodel#2154, huggingface/transformers#46172",
+        "DecoderLayer.forward",
+        attention=(
+            "attn_output.unsqueeze(-2) + torch.matmul(\n        comb.to(dtype).transpose(-1, -2)",
+            "attn_output.unsqueeze(-2) + torch.matmul(\n        comb.to(dtype)",
         ),
     ),
-    fault(
+    _ported(
         "indexer-sees-the-future",
         _FLASH,
         "masking losses",
         (_LEAK,),
-        "transformers 45820: no causal mask in the CSA indexer",
-        edited(
-            f"{_V4}:DeepseekV4Indexer.forward",
-            mask=("index_scores = index_scores.masked_fill(future_mask", "index_scores.masked_fill(future_mask"),
-            sentinel=("invalid = top_k_indices >= causal_threshold.unsqueeze(-1)", "invalid = top_k_indices < 0"),
-        ),
+        "huggingface/transformers#45820: no causal mask in the CSA indexer",
+        "Indexer.forward",
+        mask=("index_scores = index_scores.masked_fill(future_mask", "index_scores.masked_fill(future_mask"),
+        sentinel=("invalid = top_k_indices >= causal_threshold.unsqueeze(-1)", "invalid = top_k_indices < 0"),
     ),
-    fault(
+    _ported(
         "compressor-crosses-padding",
         _PRO,
         "masking",
         (_LEAK,),
-        "transformers 45938; vllm-ascend-deepseekv4 76: unfinished blocks count",
-        edited(
-            f"{_V4}:DeepseekV4HCACompressor.forward",
-            threshold=(
-                "causal_threshold = (position_ids + 1) // self.compress_rate",
-                "causal_threshold = (position_ids + self.compress_rate) // self.compress_rate",
-            ),
+        "huggingface/transformers#45938, GDzhu01/vllm-ascend-deepseekv4#76: unfinished blocks count",
+        "HCACompressor.forward",
+        threshold=(
+            "causal_threshold = (position_ids + 1) // self.compress_rate",
+            "causal_threshold = (position_ids + self.compress_rate) // self.compress_rate",
         ),
     ),
-    fault(
+    _ported(
         "yarn-mscale-applied",
         _FLASH,
         "masking",
         (_VALUES,),
-        "configuration_deepseek_v4: attention_factor must be 1.0",
-        edited(
-            f"{_V4}:DeepseekV4RotaryEmbedding.forward",
-            cos=("freqs.cos() * attention_scaling", "freqs.cos() * (1.2773 if layer_type == 'compress' else 1.0)"),
-            sin=("freqs.sin() * attention_scaling", "freqs.sin() * (1.2773 if layer_type == 'compress' else 1.0)"),
-        ),
+        "AMD-AGI/Primus#930, Avarok-Cybersecurity/atlas#342: attention_factor must be 1.0",
+        "RotaryEmbedding.forward",
+        cos=("freqs.cos() * attention_scaling", "freqs.cos() * (1.2773 if layer_type == 'compress' else 1.0)"),
+        sin=("freqs.sin() * attention_scaling", "freqs.sin() * (1.2773 if layer_type == 'compress' else 1.0)"),
     ),
-    fault(
+    _ported(
         "rope-not-turned-back",
         _FLASH,
         "masking",
         (_VALUES,),
-        "DeepSeek-V4 report, 2.3.3: the output is rotated by -i",
-        edited(
-            f"{_V4}:DeepseekV4Attention.forward",
-            output=("attn_output = apply_rotary_pos_emb(attn_output.transpose(1, 2), cos, -sin).transpose(1, 2)", "pass"),
-        ),
+        "arXiv 2606.19348, 2.3.3, and AMD-AGI/Primus#930: the output is rotated by -i",
+        "Attention.forward",
+        output=("attn_output = apply_rotary_pos_emb(attn_output.transpose(1, 2), cos, -sin).transpose(1, 2)", "pass"),
     ),
-    fault(
+    _ported(
         "swiglu-clamp-dropped",
         _FLASH,
         "routing",
         (_VALUES, Cause.SPECIAL),
-        "VeOmni 972: the fused experts have no swiglu_limit",
-        edited(
-            f"{_V4}:DeepseekV4Experts._apply_gate",
-            gate=("gate = gate.clamp(max=self.limit)", "pass"),
-            up=("up = up.clamp(min=-self.limit, max=self.limit)", "pass"),
-        ),
+        "vllm-project/vllm-ascend#14363: routed experts without swiglu_limit",
+        "Experts._apply_gate",
+        gate=("gate = gate.clamp(max=self.limit)", "pass"),
+        up=("up = up.clamp(min=-self.limit, max=self.limit)", "pass"),
     ),
     fault(
         "fp4-read-as-fp8",
         "llama",
         "quantization",
         (Cause.PRECISION, _VALUES),
-        "ms-swift 9724: half of the weights, twice",
+        "modelscope/ms-swift#9724: half of the weights, twice",
         edited(
             "reference.oracles.block_formats:dequantise",
             numbers=(
@@ -109,80 +102,77 @@ _PORTING = (
         "qwen3_moe",
         "accumulation",
         (_GRADIENT,),
-        "torchtitan 4802: the indexer never trained",
+        "pytorch/torchtitan#4802, ByteDance-Seed/VeOmni#1134: the indexer never trained",
         edited(
             f"{_HUB}.qwen3_moe.modeling_qwen3_moe:Qwen3MoeTopKRouter.forward",
             scores=("router_scores = router_top_value", "router_scores = router_top_value.detach()"),
         ),
     ),
-    fault(
+    _ported(
         "sinkhorn-stops-early",
         _FLASH,
         "hyper_connections",
         (_VALUES,),
-        "sglang 37292: dispatches in mHC; one pass for 20",
-        edited(f"{_V4}:DeepseekV4HyperConnection.forward", loop=("range(self.hc_sinkhorn_iters - 1)", "range(0)")),
+        "AI-Hypercomputer/maxtext#4337: another number of Sinkhorn rounds; here one for 20",
+        "HyperConnection.forward",
+        loop=("range(self.hc_sinkhorn_iters - 1)", "range(0)"),
     ),
-    fault(
+    _ported(
         "softmax-for-sinkhorn",
         _FLASH,
         "hyper_connections",
         (_VALUES,),
-        "rows alone normalised",
-        edited(
-            f"{_V4}:DeepseekV4HyperConnection.forward",
-            loop=("range(self.hc_sinkhorn_iters - 1)", "range(0)"),
-            first=("    comb = comb / (comb.sum(dim=-2, keepdim=True) + self.hc_eps)\n    for", "    pass\n    for"),
-        ),
+        "no report known, a plausible slip: rows alone normalised",
+        "HyperConnection.forward",
+        loop=("range(self.hc_sinkhorn_iters - 1)", "range(0)"),
+        first=("    comb = comb / (comb.sum(dim=-2, keepdim=True) + self.hc_eps)\n    for", "    pass\n    for"),
     ),
 )
 
 
 _ROUTING = (
-    fault(
+    _ported(
         "routing-not-renormalised",
         _FLASH,
         "routing",
         (Cause.CHOICE,),
-        "norm_topk_prob ignored",
-        edited(f"{_V4}:DeepseekV4TopKRouter.forward", sum=("weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)", "pass")),
+        "pytorch/torchtitan#1448: norm_topk_prob is not there",
+        "TopKRouter.forward",
+        sum=("weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)", "pass"),
     ),
-    fault(
+    _ported(
         "routing-scale-forgotten",
         _PRO,
         "routing",
         (Cause.CHOICE,),
-        "routed_scaling_factor ignored",
-        edited(f"{_V4}:DeepseekV4HashRouter.forward", scale=("weights * self.routed_scaling_factor", "weights")),
+        "sgl-project/sglang#31449 (on NPUs), sgl-project/sglang-jax#1282: routed_scaling_factor skipped",
+        "HashRouter.forward",
+        scale=("weights * self.routed_scaling_factor", "weights"),
     ),
-    fault(
+    _ported(
         "routing-bias-weighs",
         _FLASH,
         "routing",
         (Cause.CHOICE,),
-        "DeepSeek-V3, arXiv 2412.19437, equation 16: the bias only selects",
-        edited(
-            f"{_V4}:DeepseekV4TopKRouter.forward",
-            bias=("weights = scores.gather(1, indices)", "weights = (scores + self.e_score_correction_bias).gather(1, indices)"),
-        ),
+        "huggingface/transformers#39581, PaddlePaddle/PaddleFormers#3452; arXiv 2412.19437, equation 16: the bias only selects",
+        "TopKRouter.forward",
+        bias=("weights = scores.gather(1, indices)", "weights = (scores + self.e_score_correction_bias).gather(1, indices)"),
     ),
-    fault(
+    _ported(
         "hash-by-position",
         _FLASH,
         "routing",
         (Cause.CHOICE,),
-        "input ids that are not those of the shard",
-        edited(
-            f"{_V4}:DeepseekV4HashRouter.forward",
-            ids=("self.tid2eid[input_ids.reshape(-1)]", "self.tid2eid[input_ids.roll(1, -1).reshape(-1)]"),
-        ),
+        "vllm-project/afd-plugin#301 (on NPUs): token ids of all ranks for the hidden states of one",
+        "HashRouter.forward",
+        ids=("self.tid2eid[input_ids.reshape(-1)]", "self.tid2eid[input_ids.roll(1, -1).reshape(-1)]"),
     ),
     fault(
         "last-expert-lost",
         "qwen3_moe",
         "routing",
         (Cause.CHOICE,),
-        "an expert-parallel shard that is one too short",
+        "no report known, a plausible slip: an expert-parallel shard that is one too short",
         replaced(
             f"{_HUB}.qwen3_moe.modeling_qwen3_moe:Qwen3MoeExperts.forward",
             lambda right: lambda self, hidden, chosen, weights: right(self, hidden, chosen.clamp(max=6), weights),
@@ -193,21 +183,19 @@ _ROUTING = (
         "qwen3_moe",
         "routing batching",
         (_VALUES, _LEAK),
-        "tokens beyond an expert's capacity are dropped",
+        "deepseek-ai/DeepSeek-V2#5: tokens beyond an expert's capacity are dropped, there on purpose",
         replaced(f"{_HUB}.qwen3_moe.modeling_qwen3_moe:Qwen3MoeExperts.forward", lambda right: _with_capacity(right)),
     ),
-    fault(
+    _ported(
         "router-narrow-when-decoding",
         _FLASH,
         "rollouts",
         (Cause.CHOICE, _VALUES),
-        "verl: routers of rollout and training differ",
-        edited(
-            f"{_V4}:DeepseekV4TopKRouter.forward",
-            scores=(
-                "logits = F.linear(flat, self.weight)",
-                "logits = F.linear(flat, self.weight)\n    if len(flat) <= 2:\n        logits = logits.bfloat16().float().round()",
-            ),
+        "NVIDIA/Megatron-LM#4168: routers of rollout and training differ, one in ten",
+        "TopKRouter.forward",
+        scores=(
+            "logits = F.linear(flat, self.weight)",
+            "logits = F.linear(flat, self.weight)\n    if len(flat) <= 2:\n        logits = logits.bfloat16().float().round()",
         ),
     ),
 )

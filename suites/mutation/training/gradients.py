@@ -58,7 +58,7 @@ _GRADIENTS = (
         "llama",
         "accumulation",
         (_GRADIENT,),
-        "transformers 34191: a mean of means",
+        "huggingface/transformers#34191: a mean of means",
         edited(f"{_INVARIANTS}.accumulation:accumulated", weight=("(rows[:, 1:].numel() / total)", "(1 / len(micro))")),
     ),
     fault(
@@ -66,7 +66,7 @@ _GRADIENTS = (
         "llama",
         "accumulation",
         (_GRADIENT,),
-        "a fused head and loss without the remainder",
+        "no report known, a plausible slip: a fused head and loss without the remainder",
         edited(
             f"{_INVARIANTS}.accumulation:loss_in_portions",
             portions=("for part, target in portions]", "for part, target in portions if len(part) == size]"),
@@ -77,7 +77,7 @@ _GRADIENTS = (
         "llama",
         "batching accumulation",
         (_GRADIENT, _LEAK),
-        "Ascend: rows overwritten, not added",
+        "pytorch/pytorch#1631, pymc-devs/pytensor#2242: rows overwritten, not added",
         replaced("torch.nn.functional:embedding", lambda right: lambda tokens, weight, *args, **rest: _overwritten(tokens, weight)),
     ),
     fault(
@@ -85,7 +85,7 @@ _GRADIENTS = (
         "llama",
         "accumulation",
         (_GRADIENT,),
-        "autocast is lost in the recomputation",
+        "NVIDIA/TransformerEngine#787, pytorch/pytorch#148831: autocast is lost in the recomputation",
         replaced("transformers.modeling_utils:checkpoint", _recomputed_narrow),
     ),
     fault(
@@ -93,7 +93,7 @@ _GRADIENTS = (
         "llama",
         "accumulation",
         (_GRADIENT,),
-        "FSDP: tied weights that come apart",
+        "facebookresearch/lingua#75, verl-project/verl#7834: FSDP's tied weights come apart",
         replaced("transformers:PreTrainedModel.tie_weights", lambda right: lambda self, *args, **rest: None),
     ),
     fault(
@@ -101,7 +101,7 @@ _GRADIENTS = (
         "llama",
         "accumulation",
         (_GRADIENT,),
-        "reentrant checkpoints whose input needs no gradient",
+        "huggingface/transformers#21381, modelscope/ms-swift#10142: reentrant checkpoints whose input needs no gradient",
         edited(
             f"{_LLAMA}:LlamaDecoderLayer.forward",
             before=(
@@ -116,7 +116,7 @@ _GRADIENTS = (
         "llama",
         "adapters",
         (_VALUES, _GRADIENT),
-        "B drawn like A",
+        "no report known, a plausible slip: B drawn like A",
         edited(
             f"{_STAGES}.lora:Adapter.forward",
             b=("nn.functional.linear(x, self.a), self.b)", "nn.functional.linear(x, self.a), self.b + 0.001)"),
@@ -127,7 +127,7 @@ _GRADIENTS = (
         "qwen3",
         "adapters",
         (_VALUES,),
-        "alpha for alpha / rank: rsLoRA and LoRA mixed up",
+        "Blaizzy/mlx-vlm#986: alpha for alpha / rank",
         edited(f"{_STAGES}.lora:Adapter.forward", scale=("self.scale * nn", "self.scale * self.a.shape[0] * nn")),
     ),
     fault(
@@ -135,7 +135,7 @@ _GRADIENTS = (
         "llama",
         "adapters",
         (_GRADIENT,),
-        "A does not learn",
+        "lich99/ChatGLM-finetune-LoRA#22 (its cause never found): A does not learn",
         edited(f"{_STAGES}.lora:Adapter.forward", a=("(x, self.a)", "(x, self.a.detach())")),
     ),
 )

@@ -54,7 +54,7 @@ _MASKS = (
         "llama",
         "masking",
         (_LEAK,),
-        "an attention kernel without a mask argument",
+        "huggingface/trl#2708, pacman100/LLM-Workshop#1: attention without the mask of padding",
         lambda: _blind_masks("llama", "create_causal_mask"),
     ),
     fault(
@@ -62,7 +62,7 @@ _MASKS = (
         _FLASH,
         "masking",
         (_LEAK,),
-        "window of w or w + 1: vllm and transformers count differently",
+        "vllm-project/vllm#3385, huggingface/transformers#39408: a window of w or w + 1",
         replaced(f"{_V4}:create_sliding_window_causal_mask", _wider),
     ),
     fault(
@@ -70,7 +70,7 @@ _MASKS = (
         "llama",
         "masking",
         (_VALUES, _LEAK),
-        "rotation of the query alone",
+        "vllm-project/vllm-omni#3828: one of query and key goes without its rotation",
         edited(f"{_LLAMA}:apply_rotary_pos_emb", key=("k_embed = (k * cos) + (rotate_half(k) * sin)", "k_embed = k")),
     ),
     fault(
@@ -78,7 +78,7 @@ _MASKS = (
         "qwen3",
         "batching",
         (_LEAK,),
-        "packed documents see each other: flash attention without cu_seqlens",
+        "huggingface/trl#1230: packed documents see each other",
         replaced("transformers.masking_utils:find_packed_sequence_indices", lambda right: lambda position_ids: None),
     ),
     fault(
@@ -86,7 +86,7 @@ _MASKS = (
         "llama",
         "batching",
         (_LEAK,),
-        "a norm over the wrong axis",
+        "bkitano/llama-from-scratch#4, allenai/deep_qa#152: statistics over tokens, over the batch",
         edited(
             f"{_LLAMA}:LlamaRMSNorm.forward",
             mean=("hidden_states.pow(2).mean(-1, keepdim=True)", "hidden_states.pow(2).mean((0, -1), keepdim=True)"),
@@ -97,7 +97,7 @@ _MASKS = (
         "llama",
         "batching",
         (Cause.UNSTEADY,),
-        "atomic additions: another order each time",
+        "vllm-project/vllm-ascend#9373, vllm-project/vllm-ascend#8930: another result each time",
         replaced("torch.nn.functional:linear", _each_second_way),
     ),
     fault(
@@ -105,7 +105,7 @@ _MASKS = (
         "deepseek_v3",
         "masking",
         (_LEAK,),
-        "prompt and padding are trained",
+        "open-jarvis/OpenJarvis#521: prompt and padding are trained",
         replaced(
             "torch.nn.functional:cross_entropy",
             lambda right: lambda scores, labels, *args, ignore_index=-100, **rest: right(scores, labels.clamp(min=0), *args, **rest),
@@ -142,7 +142,7 @@ _CACHES = (
         _FLASH,
         "caching",
         (Cause.IMPURE,),
-        "CSA's state of the block before is not kept",
+        "no report known, a plausible slip: CSA's state of the block before is not kept",
         edited(f"{_V4}:DeepseekV4CSACache.update_overlap_state", state=("return prior_kv, prior_gate", "return None, None")),
     ),
     fault(
@@ -150,7 +150,7 @@ _CACHES = (
         _FLASH,
         "caching",
         (Cause.IMPURE,),
-        "a ring buffer that is not turned",
+        "huggingface/transformers#37574, huggingface/transformers#47708: a ring buffer turned wrongly",
         edited(f"{_V4}:DeepseekV4HCACache.update", keep=("-self.sliding_window + 1 :, :", ": self.sliding_window - 1, :")),
     ),
     fault(
@@ -158,7 +158,7 @@ _CACHES = (
         "llama",
         "caching",
         (Cause.IMPURE,),
-        "paged attention: a block that two requests own",
+        "vllm-project/vllm-ascend#10296: a private block that two requests share",
         replaced("transformers.cache_utils:DynamicLayer.update", _shared_blocks),
     ),
     fault(
@@ -166,7 +166,7 @@ _CACHES = (
         "qwen3",
         "caching",
         (Cause.IMPURE,),
-        "a chunk's positions begin one too late",
+        "huggingface/transformers#43082: positions of chunks",
         replaced(
             "transformers:DynamicCache.get_seq_length",
             lambda right: lambda self, *args, **rest: right(self, *args, **rest) + (1 if right(self, *args, **rest) > 9 else 0),

@@ -16,7 +16,7 @@ _LOSSES = (
         "llama",
         "losses",
         (_VALUES,),
-        "the label of a token is the token",
+        "NVIDIA/Megatron-LM#5682 (V4-Flash), macrocosm-os/pretraining#64: the label of a token is the token",
         edited(_SFT, labels=('batch["tokens"][:, 1:]', 'batch["tokens"][:, :-1]')),
     ),
     fault(
@@ -24,7 +24,7 @@ _LOSSES = (
         _FLASH,
         "losses",
         (_VALUES,),
-        "collator and model both shift",
+        "GanjinZero/RRHF#49, huggingface/transformers#47394: collator and model both shift",
         edited(_SFT, scores=("[:, :-1]", "[:, :-2]"), labels=('batch["tokens"][:, 1:]', 'batch["tokens"][:, 2:]')),
     ),
     fault(
@@ -32,7 +32,7 @@ _LOSSES = (
         "llama",
         "losses accumulation",
         (_VALUES, _GRADIENT),
-        "transformers 34191: a loss divided by all places",
+        "NovaSky-AI/SkyRL#462, PrimeIntellect-ai/prime-rl#674: a loss divided by all places",
         edited(
             _SFT, mean=('batch["tokens"][:, 1:].flatten())', 'batch["tokens"][:, 1:].flatten(), reduction="sum") / batch["tokens"].numel()')
         ),
@@ -42,7 +42,7 @@ _LOSSES = (
         "qwen3",
         "losses",
         (_VALUES,),
-        "Megatron pads the vocabulary; its logits must be -inf",
+        "verl-project/verl#5349: padded logits of 0 count; they must be -inf",
         edited(_SFT, pad=(".logits[:, :-1].float()", ".logits[:, :-1].float()\n    scores = functional.pad(scores, (0, 61))")),
     ),
     fault(
@@ -50,7 +50,7 @@ _LOSSES = (
         _FLASH,
         "losses",
         (_VALUES,),
-        "prompt and padding count as completion",
+        "alibaba/ROLL#444: prompt and padding count as completion",
         edited(f"{_STAGES}.completions:token_logprobs", mask=('.masked_fill(~batch["completion_mask"][:, 1:], 0.0)', "")),
     ),
     fault(
@@ -58,7 +58,7 @@ _LOSSES = (
         "qwen3_moe",
         "losses",
         (_VALUES,),
-        "the reference's log-probabilities are left out",
+        "linkedin/Liger-Kernel#387: the reference's log-probabilities are left out",
         edited(f"{_STAGES}.completions:log_ratios", reference=(' - batch["reference"]', "")),
     ),
     fault(
@@ -66,7 +66,7 @@ _LOSSES = (
         "llama",
         "losses rollouts",
         (_VALUES, Cause.PRECISION),
-        "trl and verl: log-probabilities of narrow logits",
+        "OpenRLHF/OpenRLHF#634, huggingface/trl#4303: log-probabilities of narrow logits",
         replaced("torch.nn.functional:log_softmax", lambda right: lambda x, *args, **rest: right(x.bfloat16(), *args, **rest).to(x.dtype)),
     ),
 )
@@ -79,7 +79,7 @@ _ROLLOUTS = (
         "llama",
         "rollouts",
         (_VALUES,),
-        "verl: log-probabilities of the rollout at another temperature",
+        "PrimeIntellect-ai/prime-rl#697: log-probabilities, not logits, divided by the temperature",
         edited(f"{_STAGES}.grpo:prepared", old=('"old": logprobs,', '"old": logprobs / 0.9,')),
     ),
     fault(
@@ -87,7 +87,7 @@ _ROLLOUTS = (
         "llama",
         "rollouts",
         (_VALUES,),
-        "a group's mean is left in",
+        "PrimeIntellect-ai/prime-rl#2040: a baseline that is not the group's mean",
         edited(f"{_POLICY}:group_advantages", mean=("groups - groups.mean(1, keepdim=True)", "groups")),
     ),
     fault(
@@ -95,7 +95,7 @@ _ROLLOUTS = (
         "llama",
         "rollouts",
         (_GRADIENT, _VALUES),
-        "Schulman et al., arXiv 1707.06347, equation 7",
+        "no report known, a plausible slip: one side of arXiv 1707.06347, equation 7",
         edited(f"{_POLICY}:clipped_ratio", clip=("ratio.clamp(1 - clip, 1 + clip)", "ratio.clamp(max=1 + clip)")),
     ),
     fault(
@@ -103,7 +103,7 @@ _ROLLOUTS = (
         "qwen3",
         "rollouts",
         (_VALUES,),
-        "an estimate that may be negative",
+        "huggingface/trl#1161: an estimate that may be negative",
         edited(f"{_POLICY}:k3", estimate=("torch.expm1(apart) - apart", "-apart")),
     ),
     fault(
@@ -111,7 +111,7 @@ _ROLLOUTS = (
         "llama",
         "rollouts",
         (_VALUES,),
-        "KL of the reference against the policy",
+        "microsoft/KID#5 (a question): KL of the reference against the policy",
         edited(f"{_POLICY}:k3", order=("apart = other - own", "apart = own - other")),
     ),
     fault(
@@ -119,7 +119,7 @@ _ROLLOUTS = (
         "deepseek_v3",
         "rollouts",
         (_VALUES,),
-        "hidden states of the token itself, not of the one before",
+        "linkedin/fmchisel#23, modelscope/ms-swift#8436: teacher and student shifted differently",
         edited(
             f"{_STAGES}.distillation:last_hidden", place=('[:, -batch["tokens"].shape[1] - 1 : -1]', '[:, -batch["tokens"].shape[1] :]')
         ),
@@ -129,7 +129,7 @@ _ROLLOUTS = (
         "qwen3",
         "rollouts",
         (_VALUES,),
-        "vllm returns log-probabilities before or after the temperature",
+        "huggingface/trl#4159, vllm-project/vime#64: vLLM's log-probabilities are those before the temperature",
         edited(f"{_ROLLOUT}:roll_out", logprob=("functional.log_softmax(logits, -1)", "functional.log_softmax(logits / 0.8, -1)")),
     ),
     fault(
@@ -137,7 +137,7 @@ _ROLLOUTS = (
         "llama",
         "rollouts",
         (Cause.UNSTEADY, _VALUES),
-        "noise of the device's own",
+        "vllm-project/vllm#51226, tenstorrent/tt-xla#4539: a seed that is not honoured",
         edited(f"{_ROLLOUT}:roll_out", noise=("best = (logits + drawn)", "best = (logits + torch.rand_like(drawn) * 5)")),
     ),
 )

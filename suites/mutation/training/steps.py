@@ -76,7 +76,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "decay in the step and beside it",
+        "no report known, a plausible slip: decay in the step and beside it",
         edited(f"{_STAGES}.muon:_step_matrix", decay=("parameter.mul_(1 - lr * _DECAY)", "parameter.mul_((1 - lr * _DECAY) ** 2)")),
     ),
     fault(
@@ -84,7 +84,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "decay in the optimizer and in the gradient",
+        "no report known, a plausible slip: decay in the optimizer and in the gradient",
         _step(before=lambda p, g, _s: p.mul_(1 - g["lr"] * g["weight_decay"]) if p.grad is not None else None),
     ),
     fault(
@@ -92,7 +92,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "decay that a schedule does not scale",
+        "tensorflow/addons#2282, FluxML/Optimisers.jl#182: decay that the rate does not scale",
         _step(before=lambda p, g, _s: p.mul_(1 - 1e-4) if p.grad is not None else None),
     ),
     fault(
@@ -100,7 +100,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "a step that is one in a hundred too short",
+        "no report known, a plausible slip: a step that is one in a hundred too short",
         replaced("torch.optim:AdamW.step", _uncorrected),
     ),
     fault(
@@ -108,7 +108,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "a fused optimizer without decay",
+        "nntile/nntile#427 (review): a fused optimizer without decay, unless it is given",
         replaced(
             f"{_STAGES}.optimizers:OPTIMIZERS.adamw-fused",
             lambda right: lambda trained, rate: torch.optim.AdamW(trained.values(), lr=rate, weight_decay=0.0, fused=True),
@@ -119,7 +119,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "bfloat16 weights lose what is smaller than their last digit",
+        "pytorch/ao#1124: bfloat16 weights lose what is smaller than their last digit",
         _step(after=lambda p, _g, _s: p.copy_(p.bfloat16())),
     ),
     fault(
@@ -127,7 +127,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "moments narrower than the weights",
+        "Nerogar/OneTrainer#1005: moments narrower than the weights",
         _step(_cast(torch.float32), _cast(torch.bfloat16)),
     ),
     fault(
@@ -135,7 +135,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "a checkpoint without the second moment",
+        "KempnerInstitute/KempnerForge#115, EvolvingLMMs-Lab/OneVision-Encoder#65: moments lost on resuming",
         replaced("torch.optim:Optimizer.load_state_dict", _forgetful),
     ),
     fault(
@@ -143,7 +143,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "norms of single tensors, or of one shard",
+        "pytorch/pytorch#170862: the norm of one shard",
         replaced(f"{_INVARIANTS}.optimizers:clip_grad_norm_", _each_alone),
     ),
     fault(
@@ -151,7 +151,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "Muon of five iterations: torch.optim.Muon's default",
+        "https://docs.pytorch.org/docs/stable/generated/torch.optim.Muon.html: five iterations by default",
         replaced(f"{_STAGES}.muon:_COEFFICIENTS", lambda right: right[:5]),
     ),
     fault(
@@ -159,7 +159,7 @@ _STEPS = (
         "llama",
         "optimizers",
         (_UPDATE,),
-        "a stack of experts as one matrix",
+        "marin-community/marin#8621: experts counted as one matrix",
         replaced(f"{_INVARIANTS}.optimizers:orthogonalise", lambda right: lambda x: right(x.flatten(0, -2)).reshape(x.shape)),
     ),
 )
@@ -173,7 +173,7 @@ _NARROW = (
         "qwen3_moe",
         "quantization",
         (Cause.PRECISION,),
-        "DeepSeek-V3's scales where V4's were meant: four bits do not go to eight without loss",
+        "sgl-project/sglang#39193: real scales where V4's powers of two were meant; four bits do not go to eight without loss",
         edited(f"{_FORMATS}:quantise", rule=("if rule is Rule.REAL:", "if rule is Rule.REAL or element is E4M3:")),
     ),
     fault(
@@ -181,7 +181,7 @@ _NARROW = (
         "llama",
         "quantization",
         (Cause.PRECISION,),
-        "truncation for rounding to nearest",
+        "sgl-project/sglang-jax#1598, hw-native-sys/pto-isa#318 (for NPUs): truncation for rounding to nearest",
         edited(f"{_FORMATS}:to_element", round=("torch.round(", "torch.trunc(")),
     ),
     fault(
@@ -189,7 +189,7 @@ _NARROW = (
         "llama",
         "quantization",
         (Cause.PRECISION,),
-        "floor for rounding to nearest",
+        "no report known, a plausible slip: floor for rounding to nearest",
         edited(f"{_FORMATS}:to_element", round=("torch.round(", "torch.floor(")),
     ),
     fault(
@@ -197,7 +197,7 @@ _NARROW = (
         _FLASH,
         "quantization",
         (Cause.PRECISION,),
-        "OCP's rule where DeepSeek's was meant: the largest are cut off",
+        "ROCm/aiter#3212: OCP's rule where DeepSeek's was meant: the largest are cut off",
         edited(f"{_FORMATS}:quantise", rule=("if rule is Rule.CEILING:", "if rule is None:")),
     ),
     fault(
@@ -205,7 +205,7 @@ _NARROW = (
         "qwen3",
         "quantization",
         (Cause.PRECISION,),
-        "the smallest numbers of a format are zero",
+        "PTO-ISA/SuperNPUBench#49 (review): the smallest numbers of a format are zero",
         edited(f"{_FORMATS}:to_element", flush=("return (units", "return torch.where(exponent(t) < element.least, 0.0, 1.0) * (units")),
     ),
     fault(
@@ -213,9 +213,9 @@ _NARROW = (
         "llama",
         "quantization",
         (_GRADIENT,),
-        "the gradient is rounded as well",
+        "pytorch/ao#4806: the gradient does not pass straight through",
         edited(
-            f"{_STAGES}.qat:StraightThrough.backward",
+            f"{_STAGES}.quantised:StraightThrough.backward",
             gradient=("return gradients[0], None", "return gradients[0].bfloat16().float(), None"),
         ),
     ),

@@ -25,11 +25,15 @@ def agree(name: str, left: Tensor, right: Tensor, addends: int = 1) -> dict[str,
 
 
 def alike(left: Mapping[str, Tensor], right: Mapping[str, Tensor], tokens: int) -> dict[str, Tensor]:
-    """The gradients of each parameter that has one agree. Those of vectors are sums over all tokens, which may cancel."""
+    """The gradients of each parameter that has one agree. Those of vectors are sums over all tokens, which may cancel.
+
+    So is that of the matrix that mixes V4's streams at the end: a norm follows, which takes out nearly all that it can change.
+    """
     said: dict[str, Tensor] = {}
     for name in right:
         if right[name].any():
-            said |= agree(f"gradient of {name}", left[name], right[name], tokens if right[name].ndim < 2 else 1)
+            cancelling = right[name].ndim < 2 or name.endswith("hc_head.hc_fn")
+            said |= agree(f"gradient of {name}", left[name], right[name], tokens if cancelling else 1)
     return said
 
 
