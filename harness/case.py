@@ -18,7 +18,8 @@ class Step:
     """What a workload hands back: `call` is timed once a round and returns named outputs; `finish`, untimed, returns the last ones.
 
     `call` returns fresh tensors each time: what it returned is kept, and must not be written to by a later call.
-    `work` is what one call processes, counted in `unit` (for example 512 tokens). `details` returns JSON-able facts
+    `work` is what one call processes, counted in `unit` (for example 512 tokens); a call that is not `timed` takes times of its own, and its
+    duration says nothing. `details` returns JSON-able facts
     that are no tensors (per-sample answers, decoded text). `series` names outputs of `call` that are kept for every
     round and stacked along a new first dimension (or outputs of `finish` that are series already, of a call that takes all steps);
     every other output is kept from the first round.
@@ -30,6 +31,7 @@ class Step:
     series: tuple[str, ...] = ()
     finish: Callable[[], Mapping[str, Tensor]] | None = None
     details: Callable[[], Mapping[str, object]] | None = None
+    timed: bool = True
 
 
 class Promise(Protocol):
@@ -48,6 +50,7 @@ class Case:
     golden serves. `fresh`: give it a process of its own (a clean
     peak-memory figure, no state of earlier cases). `vouched_by`: the id of the case whose verdict says that what is timed
     here is right. `only_on` is the kind of device that can be a candidate for it ("npu": its own fused operators).
+    `served`: an engine behind an endpoint can answer it, which continues and scores text and does nothing else.
     `probed`: ask the candidate what `harness.probes` lists, and judge a doubtful error beside other accepted forms.
     `band`: how many perturbed reruns of the reference tell how far sound training runs lie apart (`harness.manner.PERTURBED`).
     `wide`: one of the thousands that take an operator, or a stage of training, through its whole width; they can be left out by their mark.
@@ -63,7 +66,6 @@ class Case:
     params: Mapping[str, Scalar] = field(default_factory=dict)
     seed: int = 0
     rounds: int = 1
-    warmup: int = 0
     golden: bool = True
     golden_of: str | None = None
     fresh: bool = False
@@ -71,6 +73,7 @@ class Case:
     vouched_by: str | None = None
     listed_in: str | None = None
     only_on: str | None = None
+    served: bool = False
     probed: bool = False
     wide: bool = False
     long: bool = False
@@ -88,7 +91,7 @@ class Case:
     def definition(self) -> dict[str, object]:
         """Return what makes two recordings comparable, JSON-able: everything but the checks and how it is scheduled.
 
-        Of a folder on this machine only its name counts; what lies in it is in the hashes of the inputs.
+        Of a folder or file on this machine only its name counts; what lies in it is in the hashes of the inputs.
         """
         return {
             "id": self.id, "workload": f"{self.workload.__module__}:{self.workload.__name__}", "dtype": self.dtype,
@@ -101,6 +104,6 @@ class Case:
 
 
 def _portable(value: Scalar) -> Scalar:
-    if isinstance(value, str) and "/" in value and Path(value).expanduser().is_dir():
+    if isinstance(value, str) and "/" in value and Path(value).expanduser().exists():
         return Path(value).name
     return value

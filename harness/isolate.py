@@ -180,9 +180,13 @@ def record_in(worker: Worker, case: Case, folder: Path, digest: str, manner: Man
 
 
 def find_case(module: str, case: str, params: dict[str, Any], seed: int = 0) -> Case:
-    """Return the case `case` of an importable module's CASES, with parameters and seed replaced. Raises AssayError."""
-    cases: tuple[Case, ...] = importlib.import_module(module).CASES
-    found = next((c for c in cases if c.id == case), None)
+    """Return the case `case` of an importable module's CASES, with parameters and seed replaced. Raises AssayError.
+
+    A module may also make cases that the command line asks for: its `case_named` gives one by its id.
+    """
+    listed = importlib.import_module(module)
+    cases: tuple[Case, ...] = listed.CASES
+    found = next((c for c in cases if c.id == case), None) or getattr(listed, "case_named", lambda _: None)(case)
     if found is None:
         raise AssayError(f"{module} has no case {case!r}")
     return replace(found.with_params(**params), seed=seed)

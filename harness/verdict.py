@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     ERROR = "error"  # an exception, crash, time-out or lack of memory
     INCOMPARABLE = "incomparable"  # the two sides did not do the same thing, or one is missing
     MISTRUSTED = "mistrusted"  # it agreed, but could not have disagreed
+    INCONCLUSIVE = "inconclusive"  # the samples cannot tell: neither equal within the margin nor different beyond chance; never a pass
     WAIVED = "waived"  # it fails, and somebody signed for just that, with a reason and until a date; never a pass
     FIXED = "fixed"  # somebody signed that it fails, and it does not any more
 
@@ -45,10 +46,10 @@ class Cause(StrEnum):
 
 # A verdict is as bad as its worst finding, in this order.
 _SEVERITY = (
-    Outcome.PASS, Outcome.UNSUPPORTED, Outcome.WAIVED, Outcome.FIXED, Outcome.MISTRUSTED, Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.ERROR,
+    Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.UNSUPPORTED, Outcome.WAIVED, Outcome.FIXED, Outcome.MISTRUSTED, Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.ERROR,
 )  # fmt: skip
 
-#: Outcomes with which a conformance run fails. `unsupported` and `waived` do not: they are listed apart, and never counted as a pass.
+#: Outcomes with which a conformance run fails. `inconclusive`, `unsupported` and `waived` do not: listed apart, and never counted as a pass.
 FAILING = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.INCOMPARABLE, Outcome.MISTRUSTED, Outcome.FIXED})
 
 
@@ -84,7 +85,7 @@ class Verdict:
     """All findings about one case, the outcome that they amount to, and the evidence that a report shows beside them.
 
     `definition` is the case's. `evidence` maps `candidate`, `reference` and `golden`, as far as there are, to what
-    `judge.evidence_of` takes from the recording (device, raw seconds, work, memory, short series ...), so that a reader
+    `shown.evidence_of` takes from the recording (device, raw seconds, work, memory, short series ...), so that a reader
     of verdicts needs no recording. `reproduce` is the one command that runs this case again.
     """
 

@@ -7,13 +7,17 @@ import pytest
 
 from harness.case import Case
 from harness.errors import AssayError
+from harness.rounds import Budget
 from harness.verdict import FAILING, Outcome, Verdict
 from reference.waiver import Waiver, load
 from reference.waiving import told
-from suites import parallel, standard
+from suites import asking, parallel, standard
+from suites.assets.language_model import resolve
 from suites.catalogue import all_cases, choose
 from suites.localise import explained
+from suites.serving import asked as endpoint
 from suites.session import Request, Session, parse
+from suites.workloads.serving.parity import ENDPOINT
 
 _CASES = pytest.StashKey[dict[str, Case]]()
 _REQUEST = pytest.StashKey[Request]()
@@ -40,7 +44,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--standard", metavar="HOW", default="quick",
         help="how much of the CANN standard's cases: quick, full, or figures such as count=100,seeds=200,repeats=50 (default: quick)",
     )  # fmt: skip
+    group.addoption(
+        "--budget", metavar="SECONDS", type=float, default=Budget.seconds,
+        help="for the rounds of a performance case, both sides together (default: %(default)s); slow cases get up to three times as much",
+    )  # fmt: skip
     group.addoption("--case", metavar="ID", action="append", default=[], help="run only this case (may be repeated)")
+    group.addoption(
+        "--task", metavar="NAME|FILE|group:DOMAIN", action="append", default=[],
+        help="run only this task: Assay's, a file of questions, or lm-eval's from the hub (may be repeated; NAME[bfloat16]: that dtype)",
+    )  # fmt: skip
+    group.addoption("--samples", metavar="N", type=int, default=asking.SAMPLES, help="of each --task (default: %(default)s)")
+    group.addoption(
+        "--margin", metavar="POINTS", type=float, default=asking.MARGIN,
+        help="within which the scores of a --task are equal (default: %(default)s)",
+    )  # fmt: skip
+    for name, how in endpoint.OPTIONS:
+        group.addoption(name, **how)
     group.addoption("--localise", action="store_true", help="after a failing case, find the first operator that is off by itself")
 
 
@@ -48,18 +67,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check every option before anything runs."""
     if config.option.help:
         return
-    from suites.assets.language_model import resolve  # here, so that --help needs no transformers
-
     # warnings are errors in this project's own tests; a library's warning must not end a user's run
     config.addinivalue_line("filterwarnings", "default")
     option = config.getoption
     try:
-        cases = {n: c.with_params(model=option("--model")) if c.params.get("model") == "default" else c for n, c in all_cases().items()}
-        cases = standard.apply(cases, option("--standard"))
-        config.stash[_CASES] = choose(cases, option("--case"))
-        asked = (option(f"--{name}") for name in ("device", "reference", "run", "resume", "model", "waivers"))
-        config.stash[_REQUEST] = parallel.share(config, parse(*asked))
-        config.stash[_WAIVERS] = load(config.stash[_REQUEST].waivers, cases)
+        asked = (option(f"--{name}") for name in ("reference", "run", "resume", "model", "waivers"))
+        request = parse(endpoint.candidate(option), *asked)  # before the cases, which take seconds to list
+        cases = standard.apply(_offered(config), option("--standard"))
+        tasks = asking.cases(option("--task"), option("--samples"), option("--margin")) if option("--task") else {}
+        cases |= {n: c.with_params(model=option("--model")) for n, c in tasks.items()}
+        asked_of = endpoint.answerable(cases, option, tasks) if request.device == ENDPOINT else cases
+        config.stash[_CASES] = choose(asked_of, option("--case") or tasks)
+        config.stash[_REQUEST] = parallel.share(config, request)
+        config.stash[_WAIVERS] = load(config.stash[_REQUEST].waivers, cases) if cases else ()
         if option("--model") != "default":
             resolve(option("--model"))
     except AssayError as error:
@@ -67,20 +87,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_OUTCOMES] = Counter()
 
 
+def _offered(config: pytest.Config) -> dict[str, Case]:
+    """Return every case; none where xdist's workers will list them, and this process need not know a name that the user gave."""
+    if parallel.controls(config) and not any(config.getoption(name) for name in ("--case", "--task", "--waivers")):
+        return {}
+    model = config.getoption("--model")
+    return {n: c.with_params(model=model) if c.params.get("model") == "default" else c for n, c in all_cases().items()}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for `case` one case of each area that it is marked with; `role` is who is timed."""
+    """Give a test that asks for `case` one case of each area that it is marked with."""
     if "case" not in metafunc.fixturenames:
         return
     areas = {mark.name for mark in metafunc.definition.iter_markers()}
     candidate = metafunc.config.stash[_REQUEST].device.split(":")[0]
     cases = [c for c in metafunc.config.stash[_CASES].values() if c.area in areas and c.only_on in (None, candidate)]
-    live = isinstance(metafunc.config.stash[_REQUEST].reference, str)
-    roles = ["reference", "candidate"] if live else ["candidate"]
-    if "role" in metafunc.fixturenames:
-        parameters = [pytest.param(c, role, id=f"{c.id}-{role}") for c in cases for role in roles]
-        metafunc.parametrize(("case", "role"), parameters)
-    else:
-        metafunc.parametrize("case", [pytest.param(c, id=c.id, marks=_marks(c)) for c in cases])
+    metafunc.parametrize("case", [pytest.param(c, id=c.id, marks=_marks(c)) for c in cases])
 
 
 def _marks(case: Case) -> list[pytest.MarkDecorator]:
@@ -109,8 +131,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Open the Run once it is known that something will be run."""
-    from suites.assets.language_model import resolve
-
     config = session.config
     if config.option.collectonly or not session.items:
         return
@@ -141,7 +161,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     write = terminalreporter.write_line
     terminalreporter.section("assay")
     if comparison:
-        sides = [f"{c.get('name')} ({c.get('hardware', 'unknown')})" for c in (comparison["candidate"], comparison["reference"])]
+        sides = [
+            f"{c.get('name')} ({c.get('hardware', 'unknown')}{', as its owner states' if c.get('stated') else ''})"
+            for c in (comparison["candidate"], comparison["reference"])
+        ]
         write(f"candidate {sides[0]}, reference {sides[1]}, {comparison['reference_kind']}")
         if comparison["self_comparison"]:
             write(f"NOT A COMPARISON BETWEEN DEVICES: {comparison['self_reason']}; it shows that the path works.")
@@ -151,6 +174,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 if faults := side.get("versions", {}).get("seeded_faults"):
                     write(f"SEEDED FAULTS on {side['name']}: {faults}")
     write("verdicts: " + (", ".join(f"{n} {outcome}" for outcome, n in sorted(outcomes.items())) or "none"))
+    if outcomes[Outcome.INCONCLUSIVE]:
+        for verdict in run.verdicts():
+            if verdict.outcome is Outcome.INCONCLUSIVE:
+                write(f"cannot tell: {verdict.case}: {verdict.message}")
     for line in (*told(run.manifest.get("waivers", [])), *parallel.told(config)):
         write(line)
     write(f"run: {run.folder}")
@@ -165,7 +192,7 @@ def _progress(config: pytest.Config) -> Callable[[Case, int], None] | None:
 
     def show(case: Case, rounds: int) -> None:
         if case.rounds > 1:
-            reporter.rewrite(f"{case.id}: round {rounds} of {case.rounds + case.warmup} ", erase=True)
+            reporter.rewrite(f"{case.id}: round {rounds} of {case.rounds} ", erase=True)
 
     return show
 
@@ -184,6 +211,8 @@ def settle(pytestconfig: pytest.Config) -> Callable[[Verdict], None]:
         pytestconfig.stash[_OUTCOMES][verdict.outcome] += 1
         if verdict.outcome is Outcome.UNSUPPORTED:
             pytest.skip(f"unsupported: {verdict.message}")
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            pytest.skip(f"cannot tell: {verdict.message}")
         if verdict.outcome is Outcome.WAIVED:
             pytest.xfail(f"waived: {verdict.message}")
         if verdict.outcome in FAILING:

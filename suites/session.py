@@ -12,7 +12,7 @@ import harness
 import reference
 from harness.appeal import Sources, appeal, may_appeal
 from harness.case import Case
-from harness.devices import open_device
+from harness.devices import UNSTATED, open_device
 from harness.errors import AssayError
 from harness.isolate import Worker
 from harness.judge import judge
@@ -26,7 +26,10 @@ from reference.cache import Goldens
 from reference.source import Golden, Live, Recorded, Reference
 from reference.waiver import PACKAGED, Waiver
 from reference.waiving import apply, stated
-from suites import assets, standard, workloads
+from suites import asking, assets, standard, workloads
+from suites.serving import asked as endpoint
+from suites.vouching import vouched
+from suites.workloads.serving.parity import ENDPOINT
 
 Progress = Callable[[Case, int], None]
 
@@ -73,6 +76,11 @@ class Session:
         self.run = Run.create(request.run, request.device, request.resume or bool(request.process))
         self.run.describe_mutation(mutation.stored())
         self.run.describe_published(published.stored())
+        self.run.describe_catalogue({name: case.key() for name, case in sorted(cases.items())})
+        self._vouched_for: dict[str, list[str]] = {}
+        for case in cases.values():
+            if case.vouched_by:
+                self._vouched_for.setdefault(case.vouched_by, []).append(case.id)
         self._workers: dict[str, Worker] = {}
         self.candidate = Recorder(self.run, request.device, Manner.PROBED, progress, self._worker(request.device))
         self._golden_recorder = Recorder(self.run.nested("golden", "cpu"), "cpu", Manner.GOLDEN, progress, self._worker("cpu"))
@@ -109,10 +117,13 @@ class Session:
             assert isinstance(reference, Recording)
             verdict = appeal(case, verdict, candidate, reference, golden, self._sources())
         if case.vouched_by:
-            verdict = _vouched(verdict, case.vouched_by, self.run.verdict(case.vouched_by))
+            verdict = vouched(verdict, case.vouched_by, self.run.verdict(case.vouched_by))
         comparison = self._comparison()
         verdict = self._waive(verdict, candidate, conclusive=not comparison["self_comparison"])
         self.run.write_verdict(verdict)
+        for timed in self._vouched_for.get(case.id, ()):  # timed before this was judged
+            if (earlier := self.run.verdict(timed)) is not None:
+                self.run.write_verdict(vouched(earlier, case.id, verdict))
         self.run.describe_comparison(comparison)
         return verdict
 
@@ -166,9 +177,12 @@ class Session:
 
     def _reproduce(self, case: Case) -> str:
         model = f" --model {self.request.model}" if case.params.get("model") == self.request.model != "default" else ""
-        how = standard.told(case, self._cases.get(case.id, case))
+        how = standard.told(case, self._cases.get(case.id, case)) + asking.told(case, self._cases)
         waivers = "" if self.request.waivers == PACKAGED else f" --waivers {self.request.waivers}"
-        return f"pytest suites/ --case '{case.id}' --device {self.request.device} --reference {self.request.reference}{model}{waivers}{how}"
+        candidate = f"--device {self.request.device}"
+        if self.request.device == ENDPOINT:
+            candidate = endpoint.told(case, self._cases.get(case.id, case))
+        return f"pytest suites/ --case '{case.id}' {candidate} --reference {self.request.reference}{model}{waivers}{how}"
 
     def _comparison(self) -> dict[str, Any]:
         ours, theirs = _device(self.run), _device(self._reference_run)
@@ -197,20 +211,13 @@ def _device(run: Run) -> dict[str, Any]:
 
 def _same_device(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """Say why this is no comparison between devices; empty when it is one."""
+    unstated = [side for side in (ours, theirs) if side.get("kind") == ENDPOINT and side.get("hardware") == UNSTATED]
+    if unstated:
+        return "nobody stated what the endpoint runs on (--endpoint-hardware)"
+    if ours.get("stated") and ours.get("hardware") == theirs.get("hardware"):
+        return f"both sides are {ours['hardware']}"
     if ours.get("kind") == theirs.get("kind") == "cpu":
         return "both sides are CPUs"
     if (ours.get("kind"), ours.get("hardware")) == (theirs.get("kind"), theirs.get("hardware")):
         return f"both sides are {ours.get('hardware') or ours.get('name')}"
     return ""
-
-
-def _vouched(verdict: Verdict, by: str, other: Verdict | None) -> Verdict:
-    """A fast wrong result scores nothing: fail a timing whose conformance case failed, and say so where there is no such verdict."""
-    if other is None:
-        note = Finding("vouched", by, Outcome.PASS, message="not run here, so nothing says that what was timed is right")
-        return replace(verdict, findings=(*verdict.findings, note))
-    if other.outcome not in FAILING or other.outcome is Outcome.FIXED:
-        return replace(verdict, findings=(*verdict.findings, Finding("vouched", by, Outcome.PASS, message=f"{by}: {other.outcome}")))
-    message = f"{by}, which does the same, ended as {other.outcome}: a fast wrong result scores nothing"
-    bad = Finding("vouched", by, Outcome.FAIL, message=message)
-    return replace(verdict, outcome=Outcome.FAIL, message=f"vouched of {by}: {message}", findings=(*verdict.findings, bad))

@@ -34,11 +34,15 @@ def test_torch_npu_has_one_door() -> None:
 
 
 def test_lm_eval_has_one_door() -> None:
-    assert users("lm_eval") <= {"suites/workloads/accuracy.py"}
+    assert users("lm_eval") <= {"suites/assets/evaluation.py"}
 
 
 def test_trl_has_one_door() -> None:
     assert users("trl") <= {"suites/workloads/post_training/trl_stages.py"}
+
+
+def test_servers_have_one_door() -> None:
+    assert users("aiohttp") <= {"harness/serving/http.py"}
 
 
 def test_the_environment_has_one_reader() -> None:

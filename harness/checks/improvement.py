@@ -2,7 +2,7 @@
 
 The output has a score of each held-out item before and after training; a higher one is better. Items are paired: with themselves before
 training, and with the same items on the other device, so that what makes an item hard takes no part. Intervals are of the mean,
-95 %, by the percentile bootstrap over items (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+95 %, by the bootstrap over items (`harness.paired`).
 
 Two devices that round differently end in slightly different models, and with enough items any difference is significant. What is
 asked is therefore not whether there is one but whether it is small: as in a test of equivalence (Schuirmann, J. Pharmacokinet.
@@ -16,32 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.checks.evidence import Evidence
+from harness.paired import Interval, bootstrap
 from harness.verdict import Finding, Outcome
 
-_RESAMPLES = 4000
-_CHUNK = 500  # resamples at a time
 _FEWEST = 20  # items below which a bootstrap interval is too narrow to be believed
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def text(self, unit: str) -> str:
-        """Say it in words."""
-        return f"{self.mean:+.4g} {unit} [{self.low:+.4g}, {self.high:+.4g}]"
-
-
-def bootstrap(values: np.ndarray) -> Interval:
-    """Return the mean of values [items] with its interval; the resamples are drawn with a fixed seed, so that it is the same again."""
-    generator = np.random.Generator(np.random.PCG64(0))
-    drawn = [values[generator.integers(0, values.size, (_CHUNK, values.size))].mean(1) for _ in range(_RESAMPLES // _CHUNK)]
-    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -95,7 +73,7 @@ class Improvement:
             which = "worse" if found.high < 0 else "better, by more than chance,"
             outcome, text = Outcome.FAIL, f"the end result is {which} than the reference's; {between}, allowed {margin:.4g}"
         else:
-            outcome, text = Outcome.MISTRUSTED, f"cannot tell whether the end results are the same; {between}, allowed {margin:.4g}"
+            outcome, text = Outcome.INCONCLUSIVE, f"cannot tell whether the end results are the same; {between}, allowed {margin:.4g}"
         return Finding(
             self.name, f"{self.output} difference", outcome, found.mean, margin, self.unit, low=found.low, high=found.high, message=text
         )

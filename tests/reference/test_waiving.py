@@ -48,6 +48,13 @@ def test_what_is_mistrusted_can_be_waived() -> None:
     assert apply(verdict(Finding("closeness", "out rms", Outcome.MISTRUSTED)), [waiver()], TODAY).outcome is Outcome.WAIVED
 
 
+def test_what_cannot_be_told_is_neither_excused_nor_fixed() -> None:
+    untold = verdict(Finding("score", "difference", Outcome.INCONCLUSIVE))
+    assert untold.outcome is Outcome.INCONCLUSIVE
+    assert apply(untold, [waiver()], TODAY) == untold
+    assert apply(verdict(RMS, Finding("score", "difference", Outcome.INCONCLUSIVE)), [waiver()], TODAY).outcome is Outcome.WAIVED
+
+
 @pytest.mark.parametrize("changes", [{"subject": "out rms"}, {"check": "special_values"}, {"case": "operators/other[float16]"}])
 def test_one_finding_that_nobody_signed_for_fails(changes: dict[str, str]) -> None:
     judged = apply(verdict(RMS, WORST), [waiver(**changes)], TODAY)

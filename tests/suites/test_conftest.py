@@ -2,9 +2,14 @@
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from harness.verdict import Outcome, Verdict
+from suites import conftest
 
 ROOT = Path(__file__).parents[2]
 CASE = "operators/softmax[float32]"
@@ -70,3 +75,16 @@ def test_long_cases_wait_to_be_asked_for() -> None:
     }
     assert [long in stdout for stdout in listed.values()] == [False, True, True]
     assert "post_training/sft[float32]" not in listed["-m", "long"]
+
+
+def test_what_cannot_be_told_is_no_pass_and_is_said_aloud(tmp_path: Path) -> None:
+    untold = Verdict("accuracy/piqa[float32]", "accuracy", "float32", Outcome.INCONCLUSIVE, "score of difference: cannot tell")
+    config = SimpleNamespace(stash={conftest._OUTCOMES: Counter()}, option=SimpleNamespace())
+    with pytest.raises(pytest.skip.Exception, match="cannot tell: score of difference"):
+        conftest.settle.__wrapped__(config)(untold)
+    run = SimpleNamespace(manifest={"comparison": None}, folder=tmp_path, verdicts=lambda: [untold])
+    config.stash[conftest._SESSION] = SimpleNamespace(run=run)
+    lines: list[str] = []
+    conftest.pytest_terminal_summary(SimpleNamespace(write_line=lines.append, section=lines.append), config)
+    assert "verdicts: 1 inconclusive" in lines
+    assert "cannot tell: accuracy/piqa[float32]: score of difference: cannot tell" in lines

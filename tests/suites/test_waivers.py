@@ -20,7 +20,7 @@ from harness.run import Run
 from harness.verdict import Finding, Outcome, Verdict, sum_up
 from reference.waiver import Waiver
 from reports.frame import load
-from reports.sections.summary import sentence
+from reports.stakeholder.normal import sentence
 from suites.session import Session, parse
 from tests.harness.odd_workloads import well_behaved
 from tests.suites.test_conftest import CASE, assay
@@ -83,7 +83,7 @@ def test_a_failing_case_is_waived_and_neither_fails_nor_passes(references: Path,
         ("special_values", Outcome.FAIL), ("waiver", Outcome.WAIVED),
     ]  # fmt: skip
     assert verdict.reproduce.endswith(f" --waivers {signed}")
-    assert sentence(load(tmp_path / "run")) == (
+    assert str(sentence(load(tmp_path / "run"))) == (
         "None of the cases that could be judged passed. 1 is waived: known to fail, signed for and counted apart."
     )
 

@@ -58,7 +58,7 @@ def test_another_end_result_fails_either_way(by: float, word: str) -> None:
 
 def test_what_cannot_be_told_is_said_and_is_no_pass() -> None:
     _, as_good = judged(moved(0.0, spread=2.0))
-    assert as_good.outcome is Outcome.MISTRUSTED
+    assert as_good.outcome is Outcome.INCONCLUSIVE
     assert "cannot tell" in as_good.message
 
 
