@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import subprocess
 import uuid
 from fnmatch import fnmatchcase
 from functools import cache
@@ -81,9 +82,29 @@ def emulated() -> bool:
     return os.environ.get("ASSAY_EMULATOR") == "1"
 
 
+def visible_npus() -> list[int]:
+    """Return the driver's numbers of the NPUs that this process sees, in its own order; empty: all, as the driver numbers them."""
+    named = os.environ.get("ASCEND_RT_VISIBLE_DEVICES", "").split(",")
+    return [int(number) for number in named] if all(number.strip().isdigit() for number in named) else []
+
+
 def host_may_stand_in() -> bool:
     """Tell whether an operator that an NPU lacks may be computed on the host, which then goes unseen but for a line in a log."""
     return os.environ.get("TORCH_NPU_FALLBACK_CPU_DISABLE") != "1"
+
+
+def name_endpoint(url: str, model: str, hardware: str, timeout: float) -> None:
+    """Let this process and its workers know which endpoint is the candidate: no file of a Run holds its address."""
+    named = {"": url, "_MODEL": model, "_HARDWARE": hardware, "_TIMEOUT": f"{timeout:g}"}
+    os.environ.update({f"ASSAY_ENDPOINT{name}": value for name, value in named.items()})
+
+
+def endpoint() -> dict[str, str]:
+    """Return what is known of the endpoint: url, model, hardware (its owner's words), timeout in seconds, and key; empty without one."""
+    if not os.environ.get("ASSAY_ENDPOINT"):
+        return {}
+    named = {name: os.environ.get(f"ASSAY_ENDPOINT_{name.upper()}", "") for name in ("model", "hardware", "timeout", "key")}
+    return {"url": os.environ["ASSAY_ENDPOINT"], **named}
 
 
 def seeded_faults() -> str:
@@ -108,6 +129,7 @@ def describe() -> dict[str, Any]:
         "usable_cores": _usable_cores(),
         "memory_bytes": memory_bytes(),
         "threads": torch.get_num_threads(),
+        "commit": commit(),
         "packages": dict(_packages()),
         "variables": _variables(),
         "machine": machine(),
@@ -116,6 +138,22 @@ def describe() -> dict[str, Any]:
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def commit() -> str:
+    """Return the commit of the checkout that Assay runs from, with "+changes" where files differ from it; empty where there is none."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return ""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):  # no git, or a checkout that git does not trust
+        return ""
 
 
 @cache

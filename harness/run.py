@@ -3,12 +3,14 @@
 run.json                    format, when, by what; label; environments by digest; comparison; waivers; mutation score; published figures
 recordings/<slug>/          one folder a case (see recording.py)
 verdicts/<slug>.json        one file a judged case
+catalogue.json              the cases that this version has, by id with the SHA-256 of their definitions, whether they were run or not
 reference/  golden/         nested Runs: the live reference device and the float64 evaluation, where they were made
 """
 
 import datetime
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,11 @@ class Run:
         """Store what was compared with what: reports read this."""
         self._describe("comparison", dict(comparison))
 
+    def describe_labels(self, labels: Mapping[str, str]) -> None:
+        """Store what the user calls that which is tested (the commit of a compiler, a driver's build): the history shows it."""
+        if labels or self.manifest.get("labels"):
+            self._describe("labels", dict(labels))
+
     def describe_waivers(self, waivers: Sequence[Mapping[str, Any]]) -> None:
         """Store the signed known differences that the verdicts went by: reports read this."""
         if waivers or self.manifest.get("waivers"):
@@ -92,9 +99,20 @@ class Run:
             self._describe("mutation", dict(score))
 
     def describe_published(self, registry: Mapping[str, Any]) -> None:
-        """Store what others published of such work, and the peak rates of devices: reports read this."""
+        """Store what others published of such work, and the rates of devices: reports read this."""
         if registry or self.manifest.get("published"):
             self._describe("published", dict(registry))
+
+    def describe_catalogue(self, keys: Mapping[str, str]) -> None:
+        """Store which cases there are, by id with the SHA-256 of their definitions, so that nobody can leave one out unseen."""
+        path = self.folder / "catalogue.json"
+        if not path.exists() or read_json(path)["cases"] != dict(keys):
+            write_json(path, {"format": FORMAT, "cases": dict(keys)})
+
+    def catalogue(self) -> dict[str, str]:
+        """Return what `describe_catalogue` stored; nothing in a Run of an older version."""
+        path = self.folder / "catalogue.json"
+        return dict(read_json(path).get("cases", {})) if path.exists() else {}
 
     def recording(self, case: str) -> Recording | None:
         """Return the recording of a case, or None. Raises AssayError when it is broken or altered."""
@@ -121,8 +139,14 @@ class Run:
 
     def verdicts(self) -> Iterator[Verdict]:
         """Yield all verdicts, by file name."""
-        for path in sorted((self.folder / "verdicts").glob("*.json")):
-            yield _verdict(read_json(path))
+        yield from map(_verdict, self.verdict_documents())
+
+    def verdict_documents(self) -> Iterator[dict[str, Any]]:
+        """Yield all verdicts as they are stored, by file name: a reader of a hundred thousand has no time for objects."""
+        folder = self.folder / "verdicts"
+        for name in sorted(entry.name for entry in os.scandir(folder)) if folder.is_dir() else ():
+            if name.endswith(".json") and not name.startswith("."):
+                yield read_json(f"{folder}/{name}")
 
 
 def _number(value: Any) -> Any:

@@ -175,3 +175,20 @@ def test_the_host_may_stand_in_unless_it_is_forbidden(monkeypatch: pytest.Monkey
     assert environment.host_may_stand_in()
     monkeypatch.delenv("TORCH_NPU_FALLBACK_CPU_DISABLE")
     assert environment.host_may_stand_in()
+
+
+def test_the_commit_of_a_checkout_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def commit_of(root: Path) -> str:
+        monkeypatch.setattr(environment, "__file__", str(root / "harness" / "environment.py"))
+        environment.commit.cache_clear()
+        return environment.commit()
+
+    assert commit_of(tmp_path) == ""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    assert re.fullmatch(r"[0-9a-f]{40}", commit_of(tmp_path))
+    (tmp_path / "file").write_text("one")
+    subprocess.run([*git, "add", "file"], check=True)
+    assert commit_of(tmp_path).endswith("+changes")
+    environment.commit.cache_clear()

@@ -1,0 +1,1 @@
+"""Runs over time: kept, followed from night to night, and held against what was good before. Knows no suite, no device and no report."""
