@@ -6,15 +6,13 @@ Nothing is compared before it is proved to be comparable: same case definition, 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from harness.case import Case
 from harness.checks.evidence import Check, Evidence, Telling
+from harness.digests import differing
 from harness.errors import AssayError
 from harness.recording import Recording, Status
+from harness.shown import evidence_of
 from harness.verdict import Finding, Outcome, Verdict, sum_up
-
-_SERIES = 4096  # longest output that travels with the verdict as a curve
 
 
 def judge(
@@ -76,28 +74,6 @@ def _difference(candidate: Recording, other: Recording, exact: bool) -> str:
         return (
             f"another case definition: {text or 'its digest is not that of its definition'}; record the reference again with this version"
         )
-    if candidate.inputs != other.inputs:
-        names = sorted(n for n in {*candidate.inputs, *other.inputs} if candidate.inputs.get(n) != other.inputs.get(n))
+    if names := differing(candidate.inputs, other.inputs):
         return f"other inputs (SHA-256 differs): {', '.join(names)}; use the same model, data and version on both sides"
     return ""
-
-
-def evidence_of(recording: Recording) -> dict[str, Any]:
-    """Return what a report shows of a recording beside its verdict, JSON-able and small."""
-    return {
-        "device": recording.device, "status": str(recording.status), "message": recording.message, "environment": recording.environment,
-        "seconds": list(recording.seconds), "setup_seconds": recording.setup_seconds, "work": recording.work, "unit": recording.unit,
-        "memory": dict(recording.memory), "series": _curves(recording), "inputs": recording.inputs_digest(),
-        "costs": dict(recording.details.get("costs", {})),
-    }  # fmt: skip
-
-
-def _curves(recording: Recording) -> dict[str, list[float]]:
-    if recording.status is not Status.OK or not recording.series:
-        return {}
-    try:
-        arrays = recording.tensors
-    except AssayError:  # altered: the verdict says so
-        return {}
-    short = {name: arrays[name] for name in recording.series if arrays[name].ndim == 1 and arrays[name].size <= _SERIES}
-    return {name: array.astype(np.float64).tolist() for name, array in short.items()}

@@ -1,15 +1,21 @@
-"""What a section is made of: a few kinds of block that the template knows how to draw. Knows no verdict and no HTML."""
+"""What a section is made of: a few kinds of block that the template knows how to draw. Knows no verdict and no HTML.
 
-from collections.abc import Sequence
+A text is a string, or a phrase where the page is in several languages.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
+
+from reports.phrases import Words
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `kind` is plain, note (small), or banner (must not be overlooked)."""
+    """A paragraph; `kind` is plain, note (small), lead (large), or banner (must not be overlooked)."""
 
-    text: str
+    text: Words
     kind: str = "plain"
 
 
@@ -17,9 +23,9 @@ class Text:
 class Tile:
     """One figure with its name, its interval or condition, and an outcome that colours it, if any."""
 
-    label: str
-    value: str
-    note: str
+    label: Words
+    value: Words
+    note: Words
     outcome: str = ""
 
 
@@ -32,9 +38,10 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Mark:
-    """A cell that is an outcome."""
+    """A cell that is an outcome, shown by `label` where it has one."""
 
     outcome: str
+    label: Words = ""
 
 
 @dataclass(frozen=True)
@@ -66,10 +73,10 @@ class Noted:
 class Table:
     """A table with a caption; columns named in `numeric` are set flush right."""
 
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str | Mark | Link | Noted]]
-    numeric: Sequence[str] = ()
+    caption: Words
+    head: Sequence[Words]
+    rows: Sequence[Sequence[Words | Mark | Link | Noted]]
+    numeric: Sequence[Words] = ()
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,16 @@ class Figure:
     """An inline SVG made by `reports.figures`, with a caption; a `wide` one scrolls on a phone rather than shrink."""
 
     svg: str
-    caption: str
+    caption: Words
     wide: bool = False
+    legend: bool = True
+
+
+@dataclass(frozen=True)
+class Points:
+    """A list of sentences."""
+
+    points: Sequence[Words]
 
 
 @dataclass(frozen=True)
@@ -110,4 +125,12 @@ class Fold:
     blocks: "Sequence[Block]"
 
 
-Block = Text | Tiles | Table | Figure | Code | Heading | Row | Fold
+@dataclass(frozen=True)
+class Cases:
+    """Every case in one table that is filtered and sorted where it is read; `columns` as `reports.cases` packs them."""
+
+    count: int
+    columns: Mapping[str, Any]
+
+
+Block = Text | Tiles | Table | Figure | Code | Heading | Row | Fold | Points | Cases

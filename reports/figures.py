@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Stand-ins that are replaced by CSS variables once the SVG is written.
 _CANDIDATE, _REFERENCE, _INK, _FAINT = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04"
@@ -32,6 +33,12 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "candidate": {"color": _CANDIDATE, "marker": "o", "markersize": 3, "linewidth": 1.2},
 }
 _serial = count()
+
+
+def number_anew() -> None:
+    """Number drawings from 0 on, as each page does: the same Run gives the same page."""
+    global _serial
+    _serial = count()
 
 
 def _svg(figure: Figure, label: str) -> str:
@@ -130,4 +137,74 @@ def bars(rows: Sequence[tuple[str, float, float]], label: str, xlabel: str) -> s
             axes.barh(y - 0.17, theirs, height=0.3, color=_REFERENCE)
         _named_rows(axes, [name for name, _, _ in reversed(rows)])
         axes.set_xlabel(xlabel)
+        return _svg(figure, label)
+
+
+def against(
+    sides: Mapping[str, Sequence[tuple[float, float, float, float]]], label: str, xlabel: str, ylabel: str, limit: float | None = None
+) -> str:  # fmt: skip
+    """Draw candidate and reference, points (x, y, low, high) in order of x with their intervals, and a dashed line at x = `limit`."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(3.6, 2.2, "y")
+        for name in ("reference", "candidate"):
+            if points := sides.get(name):
+                x, y, low, high = (list(part) for part in zip(*points, strict=True))
+                axes.vlines(x, low, high, color=_FAINT, linewidth=3)
+                axes.plot(x, y, **{**_LOOKS[name], "linewidth": 1.0})
+        if limit is not None:
+            axes.axvline(limit, color=_INK, linewidth=0.8, linestyle="--")
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        return _svg(figure, label)
+
+
+def trend(
+    values: Sequence[float], low: Sequence[float], high: Sequence[float], steps: Sequence[int], label: str, ylabel: str
+) -> str:  # fmt: skip
+    """Draw one figure over runs, the oldest first, its interval where there is one (NaN where not), and a line before each of `steps`."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(3.6, 2.0, "y")
+        at, y = np.arange(1, len(values) + 1), np.asarray(values, dtype=float)
+        axes.vlines(at, low, high, color=_FAINT, linewidth=3)
+        for step in steps:
+            axes.axvline(step + 0.5, color=_REFERENCE, linewidth=1.2, linestyle="--")
+        axes.plot(at, y, color=_CANDIDATE, marker="o", markersize=3.4, linewidth=1.0)
+        axes.set_xlim(0.5, len(values) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("run, the oldest first")
+        axes.set_ylabel(ylabel)
+        return _svg(figure, label)
+
+
+def forest(rows: Sequence[tuple[str, float, float, float, float]], label: str, xlabel: str) -> str:
+    """Draw differences (name, value, low, high, margin) around zero: the interval as a line, behind it the margin to lie within."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(6.4, 0.7 + 0.26 * len(rows), "x")
+        axes.axvline(0, color=_INK, linewidth=0.7)
+        for y, (_, value, low, high, margin) in enumerate(reversed(rows)):
+            axes.barh(y, 2 * margin, left=-margin, height=0.62, color=_FAINT, alpha=0.6)
+            axes.plot([low, high], [y, y], color=_CANDIDATE, linewidth=1.6, solid_capstyle="butt")
+            axes.plot(value, y, "o", markersize=4.6, color=_CANDIDATE)
+        _named_rows(axes, [name for name, *_ in reversed(rows)])
+        axes.set_xlabel(xlabel)
+        return _svg(figure, label)
+
+
+def roofline(points: Sequence[tuple[str, float, float]], bandwidth: float, peak: float, label: str) -> str:
+    """Draw points (name, operations a byte, operations a second) below the roof of `bandwidth` bytes and `peak` operations a second."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(6.4, 3.6, "both")
+        ridge = peak / bandwidth
+        left = min([ridge, *(x for _, x, _ in points)]) / 3
+        right = max([ridge, *(x for _, x, _ in points)]) * 6
+        axes.plot([left, ridge, right], [left * bandwidth, peak, peak], color=_INK, linewidth=1.2)
+        for (name, x, y), above in zip(sorted(points, key=lambda point: point[1]), cycle((True, False)), strict=False):
+            axes.plot(x, y, "o", markersize=4.6, color=_CANDIDATE)
+            axes.annotate(_plain(name), (x, y), xytext=(5, 4 if above else -9), textcoords="offset points", fontsize=7.5)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("operations a byte, at most")
+        axes.set_ylabel("operations a second")
         return _svg(figure, label)

@@ -1,7 +1,10 @@
 """Runs as tidy pandas frames: one row a verdict, one row a finding. Knows no section and no HTML."""
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +12,30 @@ import pandas as pd
 
 from harness.errors import AssayError
 from harness.run import Run
-from harness.verdict import FAILING, Finding, Verdict
+from harness.verdict import FAILING
 from reports import localised
 from reports.localised import Localised
 
 AREAS = ("operators", "post_training", "inference", "accuracy", "performance")
-OUTCOMES = ("pass", "fail", "error", "incomparable", "mistrusted", "fixed", "waived", "unsupported")
+OUTCOMES = ("pass", "fail", "error", "incomparable", "mistrusted", "fixed", "inconclusive", "waived", "unsupported")
 
+_BATCH = 1000  # verdicts that are taken apart together
 _VERDICT = ("case", "area", "dtype", "outcome", "message", "reproduce", "evidence")
 _NUMBERS = ("measured", "bound", "reference", "low", "high")
 _TEXTS = ("unit", "where", "message", "cause", "answer", "reference_answer")
-_FINDING = ("case", "area", "dtype", "check", "subject", "outcome", *_NUMBERS, *_TEXTS)
+_ABOUT = ("case", "area", "dtype")
+_FINDING = (*_ABOUT, "check", "subject", "outcome", *_NUMBERS, *_TEXTS)
 
 
 @dataclass(frozen=True)
 class Frames:
     """One Run, ready to be reported: `verdicts` has a row a case, `findings` a row a finding, `comparison` what was compared.
 
+    The `evidence` of a verdict is by side; of an operator that passes it is only the memory.
+
     `waivers` are the known differences that somebody signed, each with its `state` and, where it is inactive, `why`, all as text.
     `localised` has what was found of a case's operators, by case. `mutation` is the score that the suite was last measured to have.
-    `published` has `figures` that others published, and `peaks`, the peak rates of devices.
+    `published` has `figures` that others published, and `peaks` and `bandwidths`, the rates of devices.
     """
 
     name: str
@@ -41,6 +48,7 @@ class Frames:
     localised: Mapping[str, Localised] = field(default_factory=dict)
     mutation: Mapping[str, Any] = field(default_factory=dict)
     published: Mapping[str, Any] = field(default_factory=dict)
+    catalogue: Mapping[str, str] = field(default_factory=dict)
 
     def area(self, *areas: str) -> pd.DataFrame:
         """Return the verdicts of some areas."""
@@ -69,49 +77,98 @@ class Frames:
 def load(folder: Path) -> Frames:
     """Read a Run's verdicts. Raises AssayError: no Run, broken, other format, or without a single verdict."""
     run = Run.open(folder)
-    verdicts = list(run.verdicts())
-    if not verdicts:
+    with _all_kept():
+        verdicts, findings = _columns(folder, run)
+    if not verdicts["case"]:
         raise AssayError(f"{folder}: holds no verdict; run pytest suites/ --run {folder} first")
-    table = pd.DataFrame([_finding(v, f) for v in verdicts for f in v.findings], columns=list(_FINDING))
-    frame = pd.DataFrame([_row(v) for v in verdicts], columns=list(_VERDICT))
+    table = pd.DataFrame(findings, columns=list(_FINDING)).astype({name: float if name in _NUMBERS else str for name in _FINDING})
     manifest = run.manifest
     if (manifest["comparison"] or {}).get("emulated"):
         table = table[table["check"] != "throughput"]  # a time on a stand-in is nobody's performance
     about = (folder.resolve().name, manifest["created"], manifest["comparison"], manifest["environments"])
-    waivers = [{name: _text(str(value)) for name, value in waiver.items()} for waiver in manifest.get("waivers", ())]
+    waivers = [{name: _listed(value) for name, value in waiver.items()} for waiver in manifest.get("waivers", ())]
     return Frames(
         *about,
-        frame,
-        table.astype(dict.fromkeys(_NUMBERS, float)),
+        pd.DataFrame(verdicts, columns=list(_VERDICT)),
+        table,
         waivers,
         localised.load(folder),
         manifest.get("mutation", {}),
         manifest.get("published", {}),
+        run.catalogue(),
     )
 
 
-def _row(v: Verdict) -> tuple[object, ...]:
-    texts = (_text(t) for t in (v.case, v.area, v.dtype, str(v.outcome), v.message, v.reproduce))
-    return *texts, {side: _evidence(e) for side, e in v.evidence.items()}
+@contextmanager
+def _all_kept() -> Iterator[None]:
+    """Keep the collector of garbage from looking through millions of objects again and again that are all kept: it takes half the time."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+def _columns(folder: Path, run: Run) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Return verdicts and findings column by column, which is what a table of a hundred thousand is made from in seconds."""
+    verdicts: dict[str, list[Any]] = {name: [] for name in _VERDICT}
+    findings: dict[str, list[Any]] = {name: [] for name in _FINDING}
+    documents = run.verdict_documents()
+    while batch := list(islice(documents, _BATCH)):
+        try:
+            _add(batch, verdicts, findings)
+        except (KeyError, TypeError, AttributeError) as error:
+            cases = f"{batch[0].get('case')} to {batch[-1].get('case')}"
+            raise AssayError(f"{folder}: a verdict among {cases} is incomplete ({error!r}); record that case again") from error
+    return verdicts, findings
+
+
+def _add(batch: Sequence[Mapping[str, Any]], verdicts: dict[str, list[Any]], findings: dict[str, list[Any]]) -> None:
+    """Add some verdicts, as they are stored, to the columns."""
+    found = [finding for document in batch for finding in document["findings"]]
+    counts = [len(document["findings"]) for document in batch]
+    for name in _VERDICT[:-1]:
+        verdicts[name] += _texts([document[name] for document in batch])
+    verdicts["evidence"] += map(_sides, batch)
+    for name in _ABOUT:
+        findings[name] += chain.from_iterable(map(repeat, verdicts[name][-len(batch) :], counts))
+    for name in _FINDING[len(_ABOUT) :]:
+        cells = [finding[name] for finding in found]
+        findings[name] += cells if name in _NUMBERS else _texts(cells)
+
+
+def _texts(cells: list[Any]) -> list[str]:
+    """Return texts without halves of surrogate pairs; where all is ASCII, which one look tells, they are as they were."""
+    if None in cells:
+        cells = [cell or "" for cell in cells]
+    return cells if "".join(cells).isascii() else [_text(cell) for cell in cells]
+
+
+def _listed(value: object) -> str:
+    """Return a part of a waiver as text: a list of patterns with commas between."""
+    return _text(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
 
 
 def _text(text: str) -> str:
     """Replace halves of surrogate pairs, which a device's undecodable message can hold, and no file in UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _evidence(evidence: Mapping[str, Any]) -> dict[str, Any]:
+def _sides(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the evidence of each side; of an operator that passes only its memory, because of those there can be a hundred thousand."""
+    if document["area"] == "operators" and document["outcome"] == "pass":
+        return {side: {"memory": e.get("memory", {})} for side, e in document["evidence"].items()}
+    return {side: _evidence(e) for side, e in document["evidence"].items()}
+
+
+def _evidence(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the evidence with its numbers as numbers: those that are not finite are stored as text."""
-    seconds = [float(s) for s in evidence.get("seconds", ())]
+    seconds, message = evidence.get("seconds", ()), str(evidence.get("message", ""))
+    if not evidence.get("series") and message.isascii() and all(type(s) is float for s in seconds):
+        return evidence
     series = {name: [float(v) for v in values] for name, values in evidence.get("series", {}).items()}
-    texts = {key: _text(value) for key, value in evidence.items() if isinstance(value, str)}
-    return {**evidence, **texts, "seconds": seconds, "series": series}
-
-
-def _finding(v: Verdict, f: Finding) -> tuple[object, ...]:
-    numbers = (f.measured, f.bound, f.reference, f.low, f.high)
-    head = (_text(t) for t in (v.case, v.area, v.dtype, f.check, f.subject, str(f.outcome)))
-    return *head, *numbers, *(_text(t) for t in (f.unit, f.where, f.message, f.cause or "", f.answer, f.reference_answer))
+    return {**evidence, "message": _text(message), "seconds": [float(s) for s in seconds], "series": series}
 
 
 def load_all(folders: Sequence[Path]) -> list[Frames]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.verdict import FAILING
 from reports.frame import Frames, records
 
-_SKIPPED = ("unsupported", "waived")
+_SKIPPED = ("inconclusive", "unsupported", "waived")
 
 
 def as_json(runs: Sequence[Frames]) -> str:
@@ -34,7 +34,7 @@ def _finite(value: object) -> object:
 
 
 def as_junit(runs: Sequence[Frames]) -> str:
-    """Return JUnit XML: a suite a run, a test case a verdict; `unsupported` and `waived` are skipped, whatever fails a run is a failure."""
+    """Return JUnit XML: a suite a run, a test case a verdict; what neither passes nor fails a run is skipped, whatever fails it is a failure."""
     root = ElementTree.Element("testsuites")
     for frames in runs:
         failing, outcomes = {str(o) for o in FAILING}, frames.verdicts["outcome"]

@@ -15,7 +15,7 @@ _SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECAS
 
 def render(frames: Frames) -> Sequence[Block]:
     """Return rows that differ, then those that are equal, folded."""
-    ours, theirs = _merged(frames.environments), _merged(frames.comparison.get("reference_environments") or {})
+    ours, theirs = merged(frames.environments), merged(frames.comparison.get("reference_environments") or {})
     names = sorted({*ours, *theirs})
     differ: list[list[str | Mark]] = [[n, ours.get(n, "–"), theirs.get(n, "–")] for n in names if ours.get(n) != theirs.get(n)]
     equal: list[list[str | Mark]] = [[n, ours[n]] for n in names if ours.get(n) == theirs.get(n)]
@@ -29,7 +29,7 @@ def render(frames: Frames) -> Sequence[Block]:
     return blocks
 
 
-def _merged(environments: Mapping[str, Any]) -> dict[str, str]:
+def merged(environments: Mapping[str, Any]) -> dict[str, str]:
     """Return dotted names and their values; a value that changed during the run (after a resume) shows both."""
     found: dict[str, list[str]] = {}
     for environment in environments.values():

@@ -1,6 +1,7 @@
 """What failed, so that somebody can act: findings and their likely cause, the operator behind it, the commands. Knows no other section."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,9 @@ _LOCALISABLE = ("fail", "error")
 
 
 def render(frames: Frames) -> Sequence[Block]:
-    """Return one part a failing verdict, behind an overview where there are many, then what is unsupported."""
+    """Return one part a failing verdict, behind an overview where there are many, then what cannot be told and what is unsupported."""
+    failed = frames.findings["case"].isin(frames.failing["case"])
+    frames = replace(frames, findings=frames.findings[failed])  # hundreds of thousands of others are looked through once
     failing = list(records(frames.failing.head(_FULL)))
     if len(frames.failing) > _OPEN:
         blocks = _overview(frames)
@@ -30,10 +33,11 @@ def render(frames: Frames) -> Sequence[Block]:
     if len(rest):
         rows: list[list[str | Mark]] = [[str(r.case), Mark(str(r.outcome)), str(r.message)] for r in records(rest.head(500))]
         blocks.append(Fold(f"{len(rest)} more", [Table("More failing cases (the first 500)", ["case", "outcome", "message"], rows)]))
-    refused = frames.verdicts[frames.verdicts["outcome"] == "unsupported"]
-    if len(refused):
-        rows = [[str(r.case), str(r.message)] for r in records(refused.head(500))]
-        blocks += [Heading("Unsupported, in the device's own words"), Table("Never counted as a pass", ["case", "message"], rows)]
+    for outcome, heading in (("inconclusive", "What its samples cannot tell"), ("unsupported", "Unsupported, in the device's own words")):
+        apart = frames.verdicts[frames.verdicts["outcome"] == outcome]
+        if len(apart):
+            rows = [[str(r.case), str(r.message)] for r in records(apart.head(500))]
+            blocks += [Heading(heading), Table("Never counted as a pass", ["case", "message"], rows)]
     return blocks
 
 
@@ -123,7 +127,7 @@ def _ascend(frames: Frames) -> bool:
 
 
 def _failing_findings(frames: Frames) -> pd.DataFrame:
-    return frames.findings[~frames.findings["outcome"].isin(("pass", "waived", "unsupported"))]
+    return frames.findings[~frames.findings["outcome"].isin(("pass", "inconclusive", "waived", "unsupported"))]
 
 
 def _findings(frames: Frames, case: str) -> Table:
@@ -134,7 +138,7 @@ def _findings(frames: Frames, case: str) -> Table:
         # a message that gives the same figures again would only make the table wide
         words = "" if f.bound == f.bound and " allowed " in str(f.message) else str(f.message)
         rows.append([Mark(str(f.outcome)), f"{f.check}: {f.subject}", *figures, str(f.cause) or "–", str(f.where) or "–", words])
-    caption = "Findings" if len(found) <= _FINDINGS else f"The first {_FINDINGS} of {len(found)} findings"
+    caption = f"Findings on {case}" if len(found) <= _FINDINGS else f"The first {_FINDINGS} of {len(found)} findings on {case}"
     head = ["outcome", "finding", "measured", "bound", "reference", "likely cause", "where", "in words"]
     if not any(row[-1] for row in rows):
         head, rows = head[:-1], [row[:-1] for row in rows]

@@ -39,6 +39,8 @@ def render(frames: Frames) -> Sequence[Block]:
 
 def _facts(found: pd.DataFrame) -> list[tuple[str, list[Any]]]:
     """Return each fact's name with its findings, one a dtype, in the order of the kinds and of the dtypes in a kind."""
+    if found.empty:
+        return []  # pandas splits no column off nothing
     kinds = found["case"].str.removeprefix(_STEM).str.partition("[")[0]
     order = {name: place for place, name in enumerate(_KINDS)}
     widths = {name: place for place, name in enumerate(("float32", "bfloat16", "float16", "int64", "int32", "int16", "int8", "uint8"))}

@@ -14,6 +14,7 @@ _OUTCOMES = (
     ("incomparable", "the two sides did not do the same thing, or one is missing, altered or not finite"),
     ("mistrusted", "it agreed, but could not have disagreed"),
     ("fixed", "somebody signed that this case fails, and it does not any more: the waiver has to go"),
+    ("inconclusive", "its samples cannot tell: neither equal within the margin nor different beyond chance; never counted as a pass"),
     ("waived", "it fails, and somebody signed for just that, with a reason and until a date; never counted as a pass"),
     ("unsupported", "the device says that it cannot do this; never counted as a pass"),
 )

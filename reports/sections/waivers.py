@@ -30,7 +30,11 @@ def _applied(frames: Frames) -> list[Block]:
         [str(f.case), Mark(str(f.outcome)), *_signed(str(f.subject), known.get(str(f.subject)), str(f.message))]
         for f in records(frames.findings[frames.findings["check"] == "waiver"].sort_values(["outcome", "case"]))
     ]
-    return [Table("Waivers that applied", ["case", "outcome", "reason", "owner", "link", "until", "waiver"], rows)] if rows else []
+    return (
+        [Table("Waivers that applied, case by case", ["case", "outcome", "reason", "owner", "link", "until", "waiver"], rows)]
+        if rows
+        else []
+    )
 
 
 def _signed(source: str, waiver: Mapping[str, str] | None, message: str) -> list[str | Mark | Link]:

@@ -1,73 +1,85 @@
-"""The report in headless Chromium, at the width of a phone and of a desktop, in light, dark and on paper."""
+"""The report in headless Chromium, at the width of a phone and of a desktop, in light, dark, without JavaScript, and on paper."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+from pypdf import PdfReader
 
-from reference.published import stored
-from reports.__main__ import main
 from reports.sections import all_sections
-from tests.reports.runs import bad, fingerprint, good, make, other_rules, score
-
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
-]  # fmt: skip
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine; install it (Debian: apt-get install chromium) to run the browser tests")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    passed = {v.case for v in good()}
-    run = make(
-        folder / "r",
-        good() + fingerprint() + other_rules() + [v for v in bad() if v.case not in passed],
-        mutation=score(),
-        published=stored(),
-    )
-    assert main([str(run), "-o", str(folder / "report.html")]) == 0
-    return folder / "report.html"
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
-def test_it_opens_without_errors_and_fits(browser: Browser, report: Path, width: int, scheme: str) -> None:
+def test_it_opens_without_errors_and_fits(browser: Browser, full_report: Path, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
     page = context.new_page()
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: errors.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
-    page.goto(report.as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    headings = [heading.inner_text() for heading in page.locator("h2").all()]
-    assert headings == [section.TITLE for section in all_sections()]
+    page.goto(full_report.as_uri())
+    page.locator(".cases .filters").first.wait_for()
+    for language in ("中文", "English"):
+        page.get_by_role("button", name=language).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    headings = [heading.inner_text() for heading in page.locator(".engineer h3").all()]
+    titles = [section.TITLE for section in all_sections()]
+    assert headings == [title for title in titles if title in headings]
+    assert len(headings) >= 13
     assert all(drawing.bounding_box()["height"] > 50 for drawing in page.locator("figure svg").all())
     assert not errors
     context.close()
 
 
-def test_links_lead_to_sections_and_paper_has_no_menu(browser: Browser, report: Path) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(browser: Browser, full_report: Path, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(full_report.as_uri())
+    page.locator(".cases .filters").first.wait_for()
+    found = Axe().run(page).response["violations"]
+    assert not [(v["id"], v["nodes"][0]["html"][:200]) for v in found]
+    page.close()
+
+
+def test_links_lead_to_sections_and_paper_has_no_menu(browser: Browser, full_report: Path) -> None:
     page = browser.new_page()
-    page.goto(report.as_uri())
-    for link in page.locator("nav a").all():
+    page.goto(full_report.as_uri())
+    for link in page.locator("header nav a").all():
         assert page.locator(f'[id="{link.get_attribute("href").removeprefix("#")}"]').count() == 1
     page.emulate_media(media="print")
-    assert not page.locator("nav").is_visible()
+    assert not page.locator("header nav").is_visible()
+    page.close()
+
+
+def test_without_javascript_the_verdict_and_what_failed_are_read(browser: Browser, full_report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(full_report.as_uri())
+    assert page.get_by_role("heading", name="Is it normal?").is_visible()
+    assert page.get_by_text("No. 3 of", exact=False).first.is_visible()
+    assert page.get_by_text("--case 'inference/prefill[float32]'", exact=False).first.is_visible()
+    assert page.get_by_text("needs a browser that runs JavaScript", exact=False).first.is_visible()
+    context.close()
+
+
+def test_printed_it_has_the_verdict_and_no_table_is_cut(browser: Browser, full_report: Path, tmp_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 700, "height": 1000})  # the width of A4 between its margins, at 96 dots an inch
+    page.goto(full_report.as_uri())
+    page.locator(".cases .filters").first.wait_for()
+    page.emulate_media(media="print")
+    over = (
+        "(() => [...document.querySelectorAll('table, pre, svg')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).length)()"
+    )
+    assert page.evaluate(over) == 0
+    page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
+    sheets = PdfReader(tmp_path / "report.pdf").pages
+    assert len(sheets) > 2
+    first = " ".join(sheets[0].extract_text().split())
+    assert "Is it normal?" in first
+    assert "No. 3 of" in first
+    assert "--case 'inference/prefill[float32]'" in " ".join(" ".join(s.extract_text() for s in sheets).split())
     page.close()

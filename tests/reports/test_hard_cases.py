@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from harness.verdict import Finding, Outcome, Verdict
 from reports.__main__ import main
-from tests.reports.runs import DEVICES, HOST, closeness, good, make, side, verdict
+from reports.cases import columns, packed
+from reports.frame import load
+from tests.reports.runs import DEVICES, HOST, closeness, good, make, many, side, verdict
 from tests.reports.test_report import report
 
 
@@ -79,7 +82,7 @@ def test_the_peak_says_what_it_counts_and_that_it_is_emulated(tmp_path: Path) ->
     memory = {"allocated_peak": 2 << 30, "reserved_peak": 4 << 30, "resident_peak": 9 << 30}
     case = verdict("post_training/sft[float32]", findings=[closeness("loss rms")], candidate=side("npu:0", memory=memory))
     text = report(tmp_path, make(tmp_path / "r", [case], emulated=True)).text
-    assert "Peak memory 2.00 GiB allocated by tensors, in post_training/sft[float32]; EMULATED" in text
+    assert "Peak memory 2.00 GiB EMULATED; allocated by tensors, in post_training/sft[float32]" in text
 
 
 def test_a_secret_in_a_list_is_locked_out(tmp_path: Path) -> None:
@@ -111,6 +114,17 @@ def test_a_run_of_any_size_stays_under_three_megabytes(tmp_path: Path, what: str
     text = report(tmp_path, make(tmp_path / "r", verdicts)).text
     assert (tmp_path / "report.html").stat().st_size < 3e6
     assert ("more characters are in the run's folder" if what == "log" else "The first 500 of 3000 rows") in text
+
+
+def test_two_thousand_verdicts_take_a_fiftieth_of_what_a_hundred_thousand_may(tmp_path: Path) -> None:
+    """The rate that `tests/benchmarks/test_report_speed.py` holds at full size, with room for what a page costs whatever its size."""
+    folder = many(tmp_path / "r", 2000)
+    load(folder)  # what is imported and compiled once
+    begin = time.process_time()
+    cases = columns(load(folder))
+    spent = time.process_time() - begin
+    assert spent < 2000 / 100_000 * 10 + 0.2
+    assert len(packed(cases)) < 2000 / 100_000 * 5e6
 
 
 def test_json_keeps_small_numbers(tmp_path: Path) -> None:
