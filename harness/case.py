@@ -55,6 +55,7 @@ class Case:
     `band`: how many perturbed reruns of the reference tell how far sound training runs lie apart (`harness.manner.PERTURBED`).
     `wide`: one of the thousands that take an operator, or a stage of training, through its whole width; they can be left out by their mark.
     `long`: it takes minutes, and is run only when it is asked for, by that mark or by its id.
+    `rounds`: so many are run, and their outputs kept; of performance as many are timed as it takes (`harness.rounds`), unless it is one.
     `timeout` is in seconds, for set-up and all rounds together.
     """
 

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.digests import UNSEEN
 from harness.layouts import LAYOUTS, lay_out
+from harness.serving.engine import Engine, Ids
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 ARITHMETIC = 2.0**-24  # the roundoff in which sums and functions are to be computed, of narrower dtypes too (PyTorch's opmath)
@@ -88,6 +90,8 @@ class Inputs:
         moved: int = 0,
         rotation: int | None = None,
         allocated: Callable[[], int | None] = lambda: None,
+        engine: Callable[[Callable[[Ids], str]], Engine | None] = lambda _: None,
+        room: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
         self.seed, self.dtype, self.device, self.golden = seed, dtype, device, golden
         self.digests: dict[str, str] = {}
@@ -95,6 +99,8 @@ class Inputs:
         self._place = place
         self.rotation = rotation
         self._fused, self._moved = fused, moved
+        self.engine = engine  # given what turns ids into text: the candidate's own engine, or None where a model has to be placed
+        self.room = room  # the bytes that were in use at most since it was last asked, and those that there are
         self.allocated = allocated  # the bytes that tensors hold on the device now, where its framework counts them
 
     @property
@@ -119,6 +125,10 @@ class Inputs:
         if name in self.digests:
             raise ValueError(f"input {name!r} was given twice")
         self.digests[name] = hashlib.sha256(text.encode()).hexdigest()
+
+    def unseen(self, name: str) -> None:
+        """Note an input that this side has and cannot see (the weights that a server was started with): it is compared with nothing."""
+        self.digests[name] = UNSEEN
 
     def given_all(self, name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Do as `given` does for many tensors under one name. What requires a gradient still does, as a leaf of its own."""

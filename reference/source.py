@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.case import Case
+from harness.digests import differing
 from harness.recorder import Recorder
 from harness.recording import Recording, Status
 from harness.run import Run
@@ -53,7 +54,7 @@ class Golden:
         if not case.golden:
             return None
         shipped = self._shipped.recording(case.id) if self._shipped else None
-        if shipped and shipped.status is Status.OK and shipped.inputs == inputs:
+        if shipped and shipped.status is Status.OK and not differing(shipped.inputs, inputs):
             return shipped
         if self._kept is None or not case.probed or self._recorder.finished(case):
             return self._recorder.record(case)

@@ -128,6 +128,32 @@ def distances(series: Mapping[str, Sequence[float]], band: Sequence[float], labe
         return _svg(figure, label)
 
 
+def over(
+    at: Sequence[float], series: Mapping[str, Sequence[float]], label: str, xlabel: str, ylabel: str, *, log: str = ""
+) -> str:  # fmt: skip
+    """Draw candidate and reference over `at`; `log` has the letters of the axes that are logarithmic. What is not finite is left out.
+
+    On a logarithmic axis a zero lies at the lower edge.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(3.6, 2.2, "y")
+        positive = [v for values in series.values() for v in values if np.isfinite(v) and v > 0]
+        edge = min(positive, default=1e-9) / 2
+        for name in ("reference", "candidate"):
+            if name in series:
+                drawn = [(max(v, edge) if "y" in log else v) if np.isfinite(v) else np.nan for v in series[name]]
+                axes.plot(at, drawn, **_LOOKS[name])
+        if "y" in log:
+            axes.set_yscale("log")
+        if "x" in log:
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(sorted(set(at)), [f"{value:g}" for value in sorted(set(at))])
+            axes.minorticks_off()
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        return _svg(figure, label)
+
+
 def bars(rows: Sequence[tuple[str, float, float]], label: str, xlabel: str) -> str:
     """Draw a pair of bars a row (name, candidate, reference), candidate above reference, from zero."""
     with mpl.rc_context(_STYLE):

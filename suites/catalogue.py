@@ -12,7 +12,7 @@ from suites import workloads
 
 _SHOWN_ON_V4 = (
     "post_training/sft/deepseek_v4-flash", "post_training/rollout/deepseek_v4-flash", "post_training/deepseek_v4-reference/flash",
-    "post_training/quantised-",
+    "post_training/quantised-", "inference/decode/deepseek_v4-flash[float32]",
 )  # fmt: skip
 
 AREAS = ("operators", "post_training", "inference", "accuracy", "performance")

@@ -20,7 +20,7 @@ from harness.manner import Manner
 from harness.recorder import Recorder
 from harness.recording import Recording
 from harness.run import Run
-from harness.verdict import FAILING, Finding, Outcome, Verdict
+from harness.verdict import Verdict
 from reference import mutation, published, reruns
 from reference.cache import Goldens
 from reference.source import Golden, Live, Recorded, Reference

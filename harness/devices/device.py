@@ -18,8 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.devices.energy import Meter
 from harness.devices.refusals import says_out_of_memory, says_unsupported
 from harness.errors import AssayError
+from harness.serving.engine import Engine, Ids
+
+#: The hardware of a device that cannot be seen from here, where nobody said what it is.
+UNSTATED = "hardware unknown: nobody stated it"
 
 _NAME = re.compile(r"([a-z][a-z0-9_]*)(?::(0|[1-9][0-9]{0,8}))?")
 
@@ -43,6 +48,11 @@ class Memory:
     reserved_peak: int | None = None
     resident: int | None = None
     resident_peak: int | None = None
+
+    @property
+    def peak(self) -> int:
+        """The most that was in use: by tensors, where the framework counts them, or else by the process; 0 where neither is known."""
+        return self.resident_peak or 0 if self.allocated_peak is None else self.allocated_peak
 
     def to_json(self) -> dict[str, int]:
         """Return the figures that there are."""
@@ -134,7 +144,7 @@ class Device(ABC):
         """Seed the generators of Python, NumPy and PyTorch, on the host and on this device, with a non-negative integer."""
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed walks the stack, for devices that are not there yet
 
     @abstractmethod
     def synchronize(self) -> None:
@@ -156,6 +166,10 @@ class Device(ABC):
         """Return a context manager whose `seconds` is the time of its block."""
         return Timer(self)
 
+    def energy(self) -> Meter | None:
+        """Return a context manager whose `joules` is the energy of its block; None: nothing reports it, or something stands in for it."""
+        return None
+
     def deterministic(self, on: bool) -> None:
         """Demand (or no longer demand) deterministic algorithms; an operator that has none then raises RuntimeError.
 
@@ -169,6 +183,13 @@ class Device(ABC):
         """Return this kind's own fused operator of that name; None: the kind has none, and composes it of PyTorch's operators.
 
         A kind that has such operators raises NotImplementedError for one that its library lacks.
+        """
+        return None
+
+    def engine(self, text_of: Callable[[Ids], str]) -> Engine | None:
+        """Return what itself continues and scores text, with a model that somebody else has loaded; None: a model has to be placed.
+
+        `text_of` turns token ids into text.
         """
         return None
 

@@ -24,7 +24,7 @@ def test_default_is_the_best_device() -> None:
 
 
 def test_kinds_are_found_in_the_package_and_ranked() -> None:
-    assert list(device._kinds()) == ["npu", "cuda", "cpu"]
+    assert list(device._kinds()) == ["npu", "cuda", "cpu", "endpoint"]
 
 
 def test_open_cpu() -> None:
@@ -34,8 +34,8 @@ def test_open_cpu() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("tpu", "is of no known kind (npu, cuda, cpu)"),
-        ("tpu:0", "is of no known kind (npu, cuda, cpu)"),
+        ("tpu", "is of no known kind (npu, cuda, cpu, endpoint)"),
+        ("tpu:0", "is of no known kind (npu, cuda, cpu, endpoint)"),
         ("cpu:1", "there is no such device"),
         ("cuda:x", "is not a device name"),
         ("cuda:", "is not a device name"),
