@@ -42,8 +42,7 @@ class Decoding:
         if not all(side.one_shape() for side in found.values()):
             text = f"{tokens.candidate.size} tokens, expected {tokens.golden.size}"
             return [Finding(self.name, self.tokens, Outcome.FAIL, message=text)]
-        alike = _first_difference(tokens)[..., None] > np.arange(tokens.golden.shape[-1])
-        sharing = np.concatenate([np.ones_like(alike[..., :1]), alike[..., :-1]], -1)  # the first differing step has the same prefix, too
+        alike, sharing = _alike(tokens), shared_prefix(tokens)
         scores = Sides(*(a + b for a, b in zip(logits, found[self.noise], strict=True))) if self.noise else logits
         findings = [self._tokens(tokens, scores, roundoff(evidence, self.logits).floor)]
         for name, where in ((self.logits, sharing), *((name, alike) for name in self.beside)):
@@ -63,6 +62,18 @@ class Decoding:
         if len(apart) > 1:
             text = f"{len(apart)} of {len(rows)} rows part from the reference; the worst: {text}"
         return Finding(self.name, self.tokens, outcome, equal, total, "tokens", where=where, message=text)
+
+
+def shared_prefix(tokens: Sides) -> np.ndarray:
+    """Return at which steps [..., steps] all sides have the same tokens before them: the first that differs is such a step, too."""
+    alike = _alike(tokens)
+    return np.concatenate([np.ones_like(alike[..., :1]), alike[..., :-1]], -1)
+
+
+def _alike(tokens: Sides) -> np.ndarray:
+    """Return at which steps of each row neither device has differed from the golden yet."""
+    found: np.ndarray = _first_difference(tokens)[..., None] > np.arange(tokens.golden.shape[-1])
+    return found
 
 
 def _first_difference(tokens: Sides) -> np.ndarray:

@@ -16,6 +16,8 @@ the largest, but stands for infinity. Rounding is to nearest, ties away from zer
 infinite, and below 2^-23 all is zero.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -38,7 +40,7 @@ def to_hifloat8(x: Tensor) -> Tensor:
     units = torch.floor((halves + 1) / 2)  # not floor(t + 1/2), which rounds a sum just below a half to 1
     rounded = units * power_of_two(step, x)
     rounded = torch.where(rounded > LARGEST, torch.inf, rounded)
-    return torch.where(torch.isfinite(x), torch.copysign(rounded, x), x) + 0.0  # -0 + 0 is 0
+    return torch.where(torch.isfinite(x), torch.where(x < 0, -rounded, rounded), x) + 0.0  # -0 + 0 is 0
 
 
 def mantissa_width(power: Tensor) -> Tensor:
@@ -61,3 +63,15 @@ def hifloat8_bits(numbers: Tensor) -> Tensor:
     bits = torch.where(numbers == 0, 0, bits)
     bits = torch.where(torch.isinf(numbers), _INFINITY + (numbers < 0).long() * 0x80, bits)
     return torch.where(torch.isnan(numbers), _NAN, bits).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class HiFloat8:
+    """The format without any scale, as a round trip."""
+
+    def round_trip(self, x: Tensor) -> Tensor:
+        """Return what is left of x of any floating dtype, in that dtype; computed in float32 at least."""
+        return to_hifloat8(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
+
+
+HIF8 = HiFloat8()

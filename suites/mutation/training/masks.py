@@ -20,7 +20,9 @@ _LLAMA = f"{_HUB}.llama.modeling_llama"
 
 
 @contextmanager
-def _blind_masks(family: str, function: str) -> Iterator[None]:
+def blind_masks(family: str, function: str) -> Iterator[None]:
+    """Let `function`, which makes the masks of a family, see no mask of padding."""
+
     def without(right: Any) -> Any:
         return lambda *args, attention_mask=None, **rest: right(*args, attention_mask=None, **rest)
 
@@ -55,7 +57,7 @@ _MASKS = (
         "masking",
         (_LEAK,),
         "huggingface/trl#2708, pacman100/LLM-Workshop#1: attention without the mask of padding",
-        lambda: _blind_masks("llama", "create_causal_mask"),
+        lambda: blind_masks("llama", "create_causal_mask"),
     ),
     fault(
         "window-one-too-wide",

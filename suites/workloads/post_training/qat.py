@@ -151,8 +151,10 @@ def _instead_by(given: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda x: instead(x, given)
 
 
-def exact_activations(model: PreTrainedModel, where: tuple[Place, ...], tokens: Tensor) -> list[Tensor]:
-    """Return what a float64 copy of a host model has in these places, float32 with no more digits than bfloat16."""
+def exact_activations(
+    model: PreTrainedModel, where: tuple[Place, ...], tokens: Tensor, digits: torch.dtype = torch.bfloat16
+) -> list[Tensor]:  # fmt: skip
+    """Return what a float64 copy of a host model has in these places, float32 with no more digits than `digits` has."""
     exact = deepcopy(model).double()
     if hasattr(exact, "set_experts_implementation"):
         exact.set_experts_implementation("eager")
@@ -166,7 +168,7 @@ def exact_activations(model: PreTrainedModel, where: tuple[Place, ...], tokens: 
         at(exact, one, lambda x, one=one: keep(one, x))  # type: ignore[misc]
     with torch.no_grad(), Float64():
         exact(input_ids=tokens, use_cache=False)
-    return [found[one].bfloat16().float() for one in where]  # not within Float64, which would keep the digits
+    return [found[one].to(digits).float() for one in where]  # not within Float64, which would keep the digits
 
 
 _PARAMS: dict[str, Scalar] = {"batch": 2, "length": 64, "learning_rate": 2e-3}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.inputs import draw_normal
-from reference.oracles.hifloat8 import LARGEST, LEAST, LEAST_NORMAL, hifloat8_bits, to_hifloat8
+from reference.oracles.hifloat8 import HIF8, LARGEST, LEAST, LEAST_NORMAL, hifloat8_bits, to_hifloat8
 
 DOTS = {"11": 4, "10": 3, "01": 2, "001": 1, "0001": 0}
 
@@ -84,3 +84,9 @@ def test_what_lies_beyond_is_infinite_what_is_tiny_is_zero_and_zero_has_no_sign(
 def test_float64_gives_the_same_bits() -> None:
     x = torch.from_numpy(draw_normal(0, "size", 4096) * 2.0 ** (8 * draw_normal(0, "power", 4096))).float()
     assert torch.equal(hifloat8_bits(to_hifloat8(x)), hifloat8_bits(to_hifloat8(x.double())))
+
+
+def test_a_round_trip_keeps_dtype_and_shape():
+    x = torch.tensor([[1.05, -0.3], [0.0, 3e4]]).bfloat16()
+    assert HIF8.round_trip(x).dtype is torch.bfloat16
+    assert torch.equal(HIF8.round_trip(x).float(), to_hifloat8(x.float()))
