@@ -1,7 +1,7 @@
 """How much of a value is left in the next one, and what a mean is worth then. Knows no clock, no case and no night.
 
-Samples that follow each other resemble each other: rounds on a machine that throttles, nights on a machine with a neighbour. Taken as independent
-they prove far too much. Both functions suppose a first-order autoregression, the least that short series bear.
+Samples that follow each other resemble each other: rounds on a machine that throttles, nights on a machine with a neighbour. Taken as
+independent they prove far too much. Both functions suppose a first-order autoregression, the least that short series bear.
 """
 
 from collections.abc import Sequence

@@ -22,9 +22,10 @@ from harness.inputs import Inputs
 from harness.manner import Manner
 from harness.probes import altered, decoy, differences, laid_out, other_work
 from harness.recording import Recording, Status
+from harness.rounds import Rounds
 
-#: Runs a round so often (after so many that do not count) and returns the seconds of each that counts.
-Stopwatch = Callable[[Callable[[], None], int, int], list[float]]
+#: Runs a round so often, or as often as it sees fit, and returns the seconds of each.
+Stopwatch = Callable[[Callable[[], None], int], Rounds]
 
 _BLOCK = 256  # steps whose values are kept one by one
 _NARROW = (torch.bfloat16, torch.float16)
@@ -32,10 +33,11 @@ _NARROW = (torch.bfloat16, torch.float16)
 
 @dataclass
 class _Kept:
-    """What the rounds returned: device tensors, not yet copied, so that keeping them costs nothing while the clock runs."""
+    """What the first `most` rounds returned: device tensors, not yet copied, so that keeping them costs nothing while the clock runs."""
 
     step: Step
     progress: Callable[[int], None] | None
+    most: int
     first: Mapping[str, Tensor] = field(default_factory=dict)
     series: dict[str, list[Tensor]] = field(default_factory=dict)
     blocks: dict[str, list[Tensor]] = field(default_factory=dict)
@@ -45,7 +47,7 @@ class _Kept:
         outputs = self.step.call()
         if self.rounds == 0:
             self.first = {name: value for name, value in outputs.items() if name not in self.step.series}
-        for name in self.step.series:
+        for name in self.step.series if self.rounds < self.most else ():
             if name in outputs:  # or else `finish` returns it whole
                 self._keep(name, outputs[name])
         self.rounds += 1
@@ -106,8 +108,15 @@ def _inputs(case: Case, device: Device, manner: Manner, rotation: int | None = N
     dtype = getattr(torch, case.dtype)
     return Inputs(
         case.seed, dtype, device.place, device.torch_device, manner.exact, device.fused, moved=manner.moved, rotation=rotation,
-        allocated=lambda: device.memory().allocated,
+        allocated=lambda: device.memory().allocated, engine=device.engine, room=lambda: _room(device),
     )  # fmt: skip
+
+
+def _room(device: Device) -> tuple[int, int]:
+    """Return the bytes that were in use at most since this was last asked, or since rounds began, and those that there are."""
+    peak = device.memory().peak
+    device.reset_peak_memory()
+    return peak, device.memory_bytes()
 
 
 def _run(
@@ -129,18 +138,18 @@ def _run(
     misled = decoy(step, inputs, device) if probed else {}
     device.seed(case.seed)
     device.reset_peak_memory()
-    kept = _Kept(step, progress)
-    seconds = stopwatch(kept.round, case.rounds, 0 if inputs.golden else case.warmup)
-    memory = device.memory().to_json()
+    kept = _Kept(step, progress, case.rounds)
+    taken = stopwatch(kept.round, case.rounds)
+    memory = device.memory().to_json() if taken.memory is None else taken.memory
     arrays, dtypes = _to_arrays(device, kept.outputs())
-    details = dict(step.details()) if step.details else {}
+    details = {**(step.details() if step.details else {}), **({"timing": taken.told()} if taken.facts else {})}
     if case.probed and not manner.exact:
         details["altered"] = altered(inputs, device)
     if probed:
         again, details["probes"] = _probe(case, device, step, misled, arrays, len(inputs.placed))
         dtypes |= {name: dtypes[name.partition("@")[0]] for name in again}
         arrays |= again
-    recording = replace(blank, seconds=tuple(seconds), setup_seconds=setup, work=step.work, unit=step.unit)
+    recording = replace(blank, seconds=taken.seconds if step.timed else (), setup_seconds=setup, work=step.work, unit=step.unit)
     return replace(recording, memory=memory, details=details, dtypes=dtypes, series=step.series), arrays
 
 
@@ -165,15 +174,13 @@ def _probe(
 def device_stopwatch(device: Device) -> Stopwatch:
     """Return a stopwatch on the device's own timer (device events where it has them)."""
 
-    def run(one_round: Callable[[], None], rounds: int, warmup: int) -> list[float]:
-        for _ in range(warmup):
-            one_round()
+    def run(one_round: Callable[[], None], rounds: int) -> Rounds:
         seconds = []
         for _ in range(rounds):
             with device.timer() as timer:
                 one_round()
             seconds.append(timer.seconds)
-        return seconds
+        return Rounds(tuple(seconds))
 
     return run
 

@@ -52,9 +52,7 @@ class Recorder:
         return recording
 
     def record_here(self, case: Case, device: Device, stopwatch: Stopwatch) -> Recording:
-        """Return the recording of `case`, made in this process under `stopwatch` unless it is finished already."""
-        if done := self.finished(case):
-            return done
+        """Return the recording of `case`, made anew in this process under `stopwatch`."""
         digest = self.run.add_environment({"host": describe(), "device": device.describe()})
         recording, arrays = measure(case, device, environment=digest, stopwatch=stopwatch)
         return self.run.write(recording, arrays)

@@ -7,7 +7,9 @@ from pathlib import Path
 import psutil
 
 from harness import environment
+from harness.devices import powercap
 from harness.devices.device import Device, Memory
+from harness.devices.energy import Meter
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -52,6 +54,10 @@ class Cpu(Device):
         """Let the peak begin at the present resident set. Only Linux can; elsewhere, or where it is forbidden, the peak stays."""
         with suppress(OSError):
             _CLEAR_REFS.write_text("5")
+
+    def energy(self) -> Meter | None:
+        """Return a meter of the whole processor, where Linux lets this process read one (its administrator alone, by default)."""
+        return powercap.meter()
 
     def empty_cache(self) -> None:
         """Do nothing: the framework keeps no cache on the CPU."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from harness.devices import nvml
 from harness.devices.accelerator import Accelerator
+from harness.devices.energy import Meter
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -36,6 +38,10 @@ class Cuda(Accelerator):
         cudnn: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         found = {"cuda": torch.version.cuda, "cudnn": cudnn, "driver": _driver_version(), "compute_capability": f"{major}.{minor}"}
         return {name: str(value) for name, value in found.items() if value is not None}
+
+    def energy(self) -> Meter | None:
+        """Return a meter on NVML's counter (Volta and later), where nvidia-ml-py is installed."""
+        return nvml.meter(str(torch.cuda.get_device_properties(self.index).uuid))
 
     def deterministic(self, on: bool) -> None:
         """Add what cuDNN and cuBLAS have: no search for the fastest algorithm, and no TF32."""

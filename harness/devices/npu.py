@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness import environment
+from harness.devices import dcmi
 from harness.devices.accelerator import Accelerator, first_line
+from harness.devices.energy import Meter
 from harness.errors import AssayError
 
 _DRIVER = Path("/usr/local/Ascend/driver/version.info")
@@ -59,6 +61,11 @@ class Npu(Accelerator):
         if operator is None:
             raise NotImplementedError(f"torch_npu {module.__version__} has no operator {name}")
         return cast(Callable[..., Any], operator)
+
+    def energy(self) -> Meter | None:
+        """Return a meter on the power that the driver tells; None where it tells none, and of an emulated device."""
+        visible = environment.visible_npus()
+        return None if self.emulated else dcmi.meter(visible[self.index] if self.index < len(visible) else self.index)
 
     def deterministic(self, on: bool) -> None:
         """Add what the matrix unit has: no HF32, the 19-bit format in which it may otherwise take float32 convolutions and products.

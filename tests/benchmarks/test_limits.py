@@ -15,6 +15,7 @@ from harness.checks.evidence import Sides
 from harness.devices import open_device
 from harness.inputs import Inputs
 from harness.measure import Stopwatch, device_stopwatch, measure
+from harness.rounds import Rounds
 
 PAIRS = 200
 U = Roundoff(2.0**-24, 2.0**-24)
@@ -61,13 +62,13 @@ def test_the_harness_costs_under_one_per_cent_of_a_training_step(benchmark) -> N
     rounds: dict[str, list[float]] = {"bare": [], "harness": [], "idle": [], "nothing": []}
 
     def stopwatch(bare: Callable[[], object], under: str, alone: str) -> Stopwatch:
-        def run(one_round: Callable[[], None], count: int, warmup: int) -> list[float]:
+        def run(one_round: Callable[[], None], count: int) -> Rounds:
             harness = device_stopwatch(device)
             for i in range(count):
-                sides = [(under, lambda: harness(one_round, 1, 0)), (alone, bare)]
+                sides = [(under, lambda: harness(one_round, 1)), (alone, bare)]
                 for name, function in sides if i % 2 else reversed(sides):  # neither side always comes second
                     rounds[name].append(timed(function))
-            return rounds[under]
+            return Rounds(tuple(rounds[under]))
 
         return run
 

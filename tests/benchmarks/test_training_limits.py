@@ -12,6 +12,7 @@ from harness.case import Case, Step
 from harness.devices import open_device
 from harness.inputs import Inputs
 from harness.measure import device_stopwatch, measure
+from harness.rounds import Rounds
 from suites.catalogue import all_cases
 
 FEW, MANY = 2_000, 22_000
@@ -20,14 +21,14 @@ FEW, MANY = 2_000, 22_000
 def seconds_of_a_round(case: Case, step: Step) -> float:
     """Return the median time of a whole round under the harness: its clock, its synchronizing, and what it keeps."""
 
-    def stopwatch(one_round, rounds, warmup) -> list[float]:
+    def stopwatch(one_round, rounds) -> Rounds:
         harness, whole = device_stopwatch(open_device("cpu")), []
         for _ in range(rounds):
             begun = time.perf_counter()
-            harness(one_round, 1, 0)
+            harness(one_round, 1)
             whole.append(time.perf_counter() - begun)
         taken.extend(whole)
-        return whole
+        return Rounds(tuple(whole))
 
     taken: list[float] = []
     shared = Case("post_training/overhead[float32]", "post_training", lambda inputs, /: step, "float32", (), rounds=case.rounds)

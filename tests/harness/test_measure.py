@@ -10,6 +10,7 @@ from harness.inputs import Inputs
 from harness.manner import Manner
 from harness.measure import measure
 from harness.recording import Status
+from harness.rounds import Rounds
 from tests.harness.odd_workloads import BY_NAME
 
 
@@ -55,13 +56,16 @@ def test_golden_and_device_have_the_same_inputs() -> None:
 
 
 def test_a_stopwatch_decides_how_often() -> None:
-    def stopwatch(one_round, rounds: int, warmup: int) -> list[float]:
-        for _ in range(warmup + rounds):
+    def stopwatch(one_round, rounds: int) -> Rounds:
+        for _ in range(rounds + 2):
             one_round()
-        return [0.125] * rounds
+        return Rounds((0.125,) * rounds, (0.25, 0.25), {"state": "warm-up"}, {"allocated_peak": 7})
 
-    recording, _arrays = measure(BY_NAME["operators/counting[float32]"], open_device("cpu"), stopwatch=stopwatch)
+    recording, arrays = measure(BY_NAME["operators/counting[float32]"], open_device("cpu"), stopwatch=stopwatch)
     assert recording.seconds == (0.125,) * 3
+    assert recording.details["timing"] == {"state": "warm-up", "before": [0.25, 0.25]}
+    assert recording.memory == {"allocated_peak": 7}
+    assert len(arrays["loss"]) == 3  # of so many rounds the outputs are kept, however many are timed
 
 
 def test_memory_is_measured() -> None:

@@ -54,3 +54,17 @@ def test_an_environment_is_stored_once(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "r", "cpu")
     assert run.add_environment({"a": 1}) == run.add_environment({"a": 1})
     assert len(Run.open(tmp_path / "r").manifest["environments"]) == 1
+
+
+def test_the_catalogue_says_what_there_is_and_an_older_run_says_nothing(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", "cpu")
+    assert run.catalogue() == {}
+    run.describe_catalogue({"operators/a[float32]": "ab" * 32})
+    run.describe_catalogue({"operators/a[float32]": "ab" * 32, "operators/b[float32]": "cd" * 32})
+    assert Run.open(tmp_path / "r").catalogue() == {"operators/a[float32]": "ab" * 32, "operators/b[float32]": "cd" * 32}
+
+
+def test_a_message_that_no_text_can_hold_is_read_all_the_same(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", "cpu")
+    run.write_verdict(Verdict("operators/a[float32]", "operators", "float32", Outcome.ERROR, "byte \udce9 of a driver"))
+    assert next(run.verdicts()).message == "byte \udce9 of a driver"

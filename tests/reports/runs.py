@@ -1,9 +1,13 @@
 """Runs as they come from machines that are not here: an NPU against a recorded GPU, an emulated one, a failing one. Made, not measured."""
 
+import json
+import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.recording import slug
 from harness.run import Run
 from harness.verdict import WOULD_SAY, Cause, Finding, Outcome, Verdict
 from suites.mutation.score import Score, row
@@ -28,6 +32,22 @@ DEVICES: dict[str, dict[str, Any]] = {
     },
     "cpu": {"name": "cpu", "kind": "cpu", "hardware": "Xeon", "versions": {}, "dtypes": ["float32"], "emulated": False},
 }
+_WORDS = (
+    "linalg",
+    "special",
+    "nn",
+    "functional",
+    "conv",
+    "matmul",
+    "fft",
+    "masked",
+    "index",
+    "scatter",
+    "sum",
+    "norm",
+    "pool",
+    "attention",
+)
 
 
 def side(device: str, seconds: Iterable[float] = (), **more: Any) -> dict[str, Any]:
@@ -188,3 +208,24 @@ def make(
     for v in verdicts:
         run.write_verdict(v)
     return folder
+
+
+def many(folder: Path, count: int) -> Path:
+    """A Run of so many verdicts as wide operators have them: six findings each, figures that differ, and a failing one in 500."""
+    run = make(folder, good()[2:])
+    draw = random.Random(0)
+    for i in range(count - 5):
+        found = [closeness(f"{j:03}.0 {kind}", draw.uniform(0.01, 1.1)) for j in range(2) for kind in ("rms", "worst")]
+        found += [
+            Finding("answered", "samples", Outcome.PASS, message="12 samples"),
+            Finding("probed", "cache", Outcome.PASS, message="same bits"),
+        ]
+        outcome, message = (
+            (Outcome.FAIL, f"closeness of out: {draw.uniform(2, 90):.3g} u, allowed 1.2 u") if i % 500 == 0 else (Outcome.PASS, "")
+        )
+        name = (
+            f"operators/opinfo/{draw.choice(_WORDS)}.{draw.choice(_WORDS)}_{i}[{draw.choice(('float32', 'bfloat16', 'float16', 'int64'))}]"
+        )
+        made = verdict(name, outcome, [replace(f, outcome=outcome) for f in found[:1]] + found[1:], message)
+        (folder / "verdicts" / f"{slug(name)}.json").write_text(json.dumps({"format": 1, **made.to_json()}))  # no waiting for the disk
+    return run

@@ -2,26 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binom
 
-from reports.statistics import _rank, rate, ratio
-
-
-@given(n=st.integers(6, 400))
-def test_ranks_are_those_of_the_binomial(n: int) -> None:
-    rank = _rank(n)
-    assert binom.cdf(rank - 1, n, 0.5) <= 0.025 < binom.cdf(rank, n, 0.5)
+from reports.statistics import rate, ratio
 
 
 def test_the_interval_of_a_rate_covers_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     hits = 0
-    for _ in range(1000):
+    for _ in range(300):
         estimate = rate(rng.lognormal(size=15), 1.0)
         hits += estimate.low <= 1.0 <= estimate.high
-    assert hits / 1000 >= 0.94
+    assert hits / 300 >= 0.93
 
 
 def test_few_rounds_have_no_interval_and_decide_nothing() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from harness.errors import AssayError
 from harness.run import Run
-from harness.verdict import Outcome, Verdict
-from suites.session import Session, _same_device, _vouched, parse
+from harness.verdict import Outcome
+from suites.session import Session, _same_device, parse
 from tests.harness.odd_workloads import BY_NAME
 
 GOOD = BY_NAME["operators/well_behaved[float32]"]
@@ -64,19 +64,3 @@ def test_run_and_reference_may_not_be_one_folder(tmp_path: Path) -> None:
 )
 def test_a_comparison_of_a_device_with_itself_is_told(ours: dict[str, str], theirs: dict[str, str], same: bool) -> None:
     assert bool(_same_device(ours, theirs)) is same
-
-
-@pytest.mark.parametrize(
-    ("other", "expected"),
-    [
-        (Outcome.FAIL, Outcome.FAIL),
-        (Outcome.PASS, Outcome.PASS),
-        (Outcome.WAIVED, Outcome.PASS),
-        (Outcome.FIXED, Outcome.PASS),
-        (None, Outcome.PASS),
-    ],
-)
-def test_a_fast_wrong_result_scores_nothing(other: Outcome | None, expected: Outcome) -> None:
-    timed = Verdict("performance/x", "performance", "float32", Outcome.PASS)
-    judged = Verdict("operators/x", "operators", "float32", other) if other else None
-    assert _vouched(timed, "operators/x", judged).outcome is expected

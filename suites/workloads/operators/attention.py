@@ -7,6 +7,7 @@ from torch import Tensor
 from harness.case import Step
 from harness.inputs import Inputs
 from reference.oracles import attention as oracle
+from suites.workloads.costs import costed
 from suites.workloads.operators.differentiate import differentiate
 from suites.workloads.operators.dtypes import in_each_dtype
 
@@ -30,7 +31,11 @@ def attention(inputs: Inputs, /, *, batch: int, heads: int, kv_heads: int, lengt
         return operator(query, key, value, attn_mask=visible, is_causal=causal, enable_gqa=grouped)
 
     cotangent = inputs.normal("cotangent", (batch, heads, length, width))
-    return Step(differentiate(attend, operands, cotangent))
+    pairs = length * (length + 1) // 2 if causal else length**2
+    # two products forward and twice as many backward; queries and outputs, keys and values, each with its gradient, once
+    numbers = 2 * batch * length * width * 2 * (heads + kv_heads)
+    step = Step(differentiate(attend, operands, cotangent))
+    return costed(step, lambda: 12 * batch * heads * pairs * width, lambda: numbers * inputs.dtype.itemsize)
 
 
 def visible_keys(inputs: Inputs, batch: int, length: int, mask: str) -> Tensor | None:

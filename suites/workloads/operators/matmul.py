@@ -5,6 +5,7 @@ import torch
 from harness.case import Step
 from harness.inputs import Inputs
 from reference.oracles import matmul as oracle
+from suites.workloads.costs import costed
 from suites.workloads.operators.differentiate import differentiate
 from suites.workloads.operators.dtypes import in_each_dtype
 
@@ -18,7 +19,10 @@ def matmul(inputs: Inputs, /, *, batch: int, rows: int, inner: int, columns: int
         "right": inputs.normal("right", (batch, inner, columns), scale=scale),
     }
     cotangent = inputs.normal("cotangent", (batch, rows, columns))
-    return Step(differentiate(lambda left, right: operator(left, right), operands, cotangent))
+    step = Step(differentiate(lambda left, right: operator(left, right), operands, cotangent))
+    # three products; each operand, the cotangent and each result once
+    numbers = 2 * (rows * inner + inner * columns + rows * columns)
+    return costed(step, lambda: 6 * batch * rows * inner * columns, lambda: batch * numbers * inputs.dtype.itemsize)
 
 
 CASES = in_each_dtype(

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.case import Step
 from harness.errors import AssayError
-from reference import flops
+from reference import flops, traffic
 
 
 def costed(step: Step, config: Any, batch: int, length: int) -> Step:
@@ -19,7 +19,11 @@ def costed(step: Step, config: Any, batch: int, length: int) -> Step:
 
 
 def costs(config: Any, batch: int, length: int) -> Mapping[str, object]:
-    """Return `flops` of a step: `needed`, by `parts` (forward, backward), and `executed` by eager code; empty where not described."""
+    """Return `flops` of a step: `needed`, by `parts` (forward, backward), and `executed` by eager code; and the least `bytes` of AdamW's
+    traffic.
+
+    Empty where the family is not described.
+    """
     try:
         needed, executed = flops.needed(config, batch, length), flops.executed(config, batch, length)
     except AssayError:
@@ -27,5 +31,6 @@ def costs(config: Any, batch: int, length: int) -> Mapping[str, object]:
     counts = flops.parameters(config)
     return {
         "flops": {"needed": flops.total(needed), "executed": flops.total(executed), "parts": {k: list(v) for k, v in needed.items()}},
+        "bytes": {"needed": traffic.training(config, length)},
         "parameters": {"total": counts.total, "active": counts.active, "embedding": counts.embedding},
     }
