@@ -18,11 +18,10 @@ class Step:
     """What a workload hands back: `call` is timed once a round and returns named outputs; `finish`, untimed, returns the last ones.
 
     `call` returns fresh tensors each time: what it returned is kept, and must not be written to by a later call.
-    `work` is what one call processes, counted in `unit` (for example 512 tokens); a call that is not `timed` takes times of its own, and its
-    duration says nothing. `details` returns JSON-able facts
-    that are no tensors (per-sample answers, decoded text). `series` names outputs of `call` that are kept for every
-    round and stacked along a new first dimension (or outputs of `finish` that are series already, of a call that takes all steps);
-    every other output is kept from the first round.
+    `work` is what one call processes, counted in `unit` (for example 512 tokens); a call that is not `timed` takes times of its own, and
+    its duration says nothing. `details` returns JSON-able facts that are no tensors (per-sample answers, decoded text). `series` names
+    outputs of `call` that are kept for every round and stacked along a new first dimension (or outputs of `finish` that are series
+    already, of a call that takes all steps); every other output is kept from the first round.
     """
 
     call: Callable[[], Mapping[str, Tensor]]

@@ -46,10 +46,11 @@ class Cause(StrEnum):
 
 # A verdict is as bad as its worst finding, in this order.
 _SEVERITY = (
-    Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.UNSUPPORTED, Outcome.WAIVED, Outcome.FIXED, Outcome.MISTRUSTED, Outcome.FAIL, Outcome.INCOMPARABLE, Outcome.ERROR,
+    Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.UNSUPPORTED, Outcome.WAIVED, Outcome.FIXED, Outcome.MISTRUSTED, Outcome.FAIL,
+    Outcome.INCOMPARABLE, Outcome.ERROR,
 )  # fmt: skip
 
-#: Outcomes with which a conformance run fails. `inconclusive`, `unsupported` and `waived` do not: listed apart, and never counted as a pass.
+#: Outcomes with which a conformance run fails. `inconclusive`, `unsupported` and `waived` do not: listed apart, never a pass.
 FAILING = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.INCOMPARABLE, Outcome.MISTRUSTED, Outcome.FIXED})
 
 

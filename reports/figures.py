@@ -149,6 +149,8 @@ def over(
             axes.set_xscale("log", base=2)
             axes.set_xticks(sorted(set(at)), [f"{value:g}" for value in sorted(set(at))])
             axes.minorticks_off()
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         return _svg(figure, label)
@@ -199,6 +201,9 @@ def trend(
         axes.plot(at, y, color=_CANDIDATE, marker="o", markersize=3.4, linewidth=1.0)
         axes.set_xlim(0.5, len(values) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if (y == np.round(y)).all():  # counts: no tick between two, and none below nought
+            axes.set_ylim(max(0.0, y.min() - 1), y.max() + 1)
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
         axes.set_xlabel("run, the oldest first")
         axes.set_ylabel(ylabel)
         return _svg(figure, label)

@@ -34,7 +34,7 @@ def _finite(value: object) -> object:
 
 
 def as_junit(runs: Sequence[Frames]) -> str:
-    """Return JUnit XML: a suite a run, a test case a verdict; what neither passes nor fails a run is skipped, whatever fails it is a failure."""
+    """Return JUnit XML: a suite a run, a test case a verdict; skipped is what neither passes nor fails the run."""
     root = ElementTree.Element("testsuites")
     for frames in runs:
         failing, outcomes = {str(o) for o in FAILING}, frames.verdicts["outcome"]

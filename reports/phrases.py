@@ -50,7 +50,7 @@ def within(words: Words | int, language: str) -> str:
 def joined(parts: Iterable[Words], comma: bool = False) -> Phrase:
     """Return sentences one after the other or, with `comma`, a list; Chinese has no space between them and a comma of its own."""
     parts = list(parts)
-    between = {"en": ", " if comma else " ", "zh-Hans": "，" if comma else ""}
+    between = {"en": ", " if comma else " ", "zh-Hans": "、" if comma else ""}
     return Phrase({language: between[language].join(filter(None, (within(p, language) for p in parts))) for language in LANGUAGES})
 
 

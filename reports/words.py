@@ -47,6 +47,12 @@ def size(count: float | None) -> str:
     return f"{number(count / 1024**power)} {_BINARY[power]}"
 
 
+def signed(value: float, points: bool) -> str:
+    """Return a difference with its sign: points of 100 with one decimal, or a small figure with four."""
+    text = f"{value:+.1f}" if points else f"{value:+.4f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")
+
+
 def duration(seconds: float) -> str:
     """Return seconds in a unit that suits."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):

@@ -5,9 +5,9 @@ A loss within one per cent can hide gradients that are 50 % wrong (Ascend/pytorc
 reference was run again with moved weights, its error is the root mean square over its n runs: a lucky run no longer makes a narrow bound,
 and fewer chances are left for a wide one (F of 10 and 10 n elements instead of 10 and 10).
 
-AdamW's update is little more than the gradient's signs, so an element whose gradient is as small as its error, or as AdamW's epsilon, is off by
-its whole update, on one sound device and not on the other. Which parameter has such an element is chance: of updates none is taken to be
-better in the reference's runs than all of them together.
+AdamW's update is little more than the gradient's signs, so an element whose gradient is as small as its error, or as AdamW's epsilon, is
+off by its whole update, on one sound device and not on the other. Which parameter has such an element is chance: of updates none is taken
+to be better in the reference's runs than all of them together.
 """
 
 import math

@@ -33,7 +33,7 @@ class Trajectory:
     name: str = "trajectory"
 
     def __call__(self, evidence: Evidence, /) -> list[Finding]:
-        """Return one finding a series, and of the norms of gradients and update where there are any; without reruns two, and none of these."""
+        """Return one finding a series, and of the norms of gradients and update where there are; without reruns two, and none of these."""
         if not _runs(evidence):
             return [finding for series in self.series for finding in self._alone(evidence, series)]
         bands = _bands(evidence, (*self.series, *_NORMS, _WHERE))

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-import pandas as pd
-
 from harness.change import Taken, Told, between
 from reports.blocks import Block, Table, Text
 from reports.frame import Frames, records
 from reports.performance import rates, shown_as_performance
 from reports.phrases import Words
-from reports.words import PEAKS, interval, number, size
+from reports.tasks import POINTS, Task, tasks
+from reports.words import PEAKS, interval, number, signed, size
 
 
 def render(before: Frames, after: Frames) -> list[Block]:
@@ -71,16 +70,16 @@ def _best(frames: Frames) -> Iterator[tuple[tuple[str, str], float]]:
 
 
 def _accuracy(before: Frames, after: Frames) -> list[Block]:
-    old, new = ({(f.case, f.subject): f for f in records(_scores(frames))} for frames in (before, after))
-    rows: list[list[Words]] = [
-        [str(key[0]).removeprefix("accuracy/"), *(f"{number(f.measured)} % ({number(f.low)} to {number(f.high)})" for f in (old[key], f)),
-         f"{f.measured - old[key].measured:+.1f} points"]
-        for key, f in new.items() if key in old
-    ]  # fmt: skip
+    old = {task.case: task for task in tasks(before)}
+    rows: list[list[Words]] = []
+    for task in tasks(after):
+        if task.case in old and task.unit == old[task.case].unit:
+            moved = task.candidate.value - old[task.case].candidate.value
+            rows.append([task.name, _score(old[task.case]), _score(task), f"{signed(moved, task.unit == POINTS)} {task.unit}"])
     head = ["task", "A (95 %)", "B (95 %)", "difference"]
-    return [Table("Right answers of the candidates", head, rows, numeric=head[1:])] if rows else []
+    return [Table("Scores of the candidates", head, rows, numeric=head[1:])] if rows else []
 
 
-def _scores(frames: Frames) -> pd.DataFrame:
-    found = frames.found("accuracy", check="score")
-    return found[found["unit"] == "%"]
+def _score(task: Task) -> str:
+    unit = "%" if task.unit == POINTS else task.unit
+    return f"{number(task.candidate.value)} {unit} ({number(task.candidate.low)} to {number(task.candidate.high)})"

@@ -10,9 +10,10 @@ from harness.verdict import FAILING
 from reports import figures
 from reports.blocks import Block, Figure, Row, Table, Text
 from reports.comparison.outcomes import better, paired, worse
-from reports.frame import Frames, records
+from reports.frame import Frames
 from reports.performance import rates, shown_as_performance
 from reports.phrases import Words, say
+from reports.tasks import POINTS, tasks
 from reports.words import device, moment, number
 
 _DRAWN = 12  # figures that are drawn; the table has all
@@ -77,9 +78,9 @@ def _measured(frames: Frames) -> list[tuple[str, str, float, float, float]]:
             if not r.wrong:
                 low, high = (nan if edge is None else edge for edge in (r.ours.low, r.ours.high))
                 found.append((r.case, f"{r.unit}/s", r.ours.value, low, high))
-    scores = frames.found("accuracy", check="score")
-    for f in records(scores[scores["unit"] == "%"]):
-        found.append((str(f.case), "%", float(f.measured), float(f.low), float(f.high)))
+    for task in tasks(frames):
+        low, high = (nan if edge is None else edge for edge in (task.candidate.low, task.candidate.high))
+        found.append((task.case, "%" if task.unit == POINTS else task.unit, task.candidate.value, low, high))
     return found
 
 
@@ -111,10 +112,11 @@ def told(runs: Sequence[Frames]) -> list[Block]:
     if len(ordered) < _FEWEST:
         return []
     pairs = paired(*ordered[-2:])
+    lost, won = len(worse(pairs)), len(better(pairs))
     first, last = moment(ordered[0].created), moment(ordered[-1].created)
     blocks: list[Block] = [
         Text(say("trends-about", count=len(ordered), first=first, last=last)),
-        Text(say("trends-worse", worse=len(worse(pairs)), better=len(better(pairs)))),
+        Text(say("trends-worse", worse=lost, better=won) if lost or won else say("trends-same")),
     ]
     stepped = [line for line in lines(runs) if line.steps]
     if stepped:

@@ -7,7 +7,7 @@ from harness.paired import holm, mcnemar, tango
 from reports import figures
 from reports.blocks import Block, Figure, Heading, Mark, Table, Text
 from reports.frame import Frames, records
-from reports.words import number
+from reports.words import number, signed
 
 ORDER, TITLE = 30, "Task accuracy"
 
@@ -52,8 +52,7 @@ def _shown(value: float | None, told: Mapping[str, Any]) -> str:
     """Return a difference in the task's unit: points of 100, or bits per byte."""
     if value is None:
         return "–"
-    text = f"{100 * value:+.1f}" if _points(told) else f"{value:+.4f}"
-    return text.replace("-", "−") if float(text) else text.lstrip("+-")
+    return signed(100 * value if _points(told) else value, _points(told))
 
 
 def _forest(told: Mapping[str, Mapping[str, Any]]) -> list[Block]:
@@ -140,7 +139,7 @@ def _pooled(tasks: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 def _drift(found: Any) -> list[Block]:
     rows: list[list[str | Mark]] = []
-    for case, here in found[found["unit"] == "nats"].groupby("case", sort=False):
+    for case, here in found[found["unit"] == "nats"].groupby("case", sort=False, observed=True):
         mean, largest = here[here["subject"] == "drift"], here[here["subject"] != "drift"]
         moved = next((f"{number(f.measured, 2)} [{number(f.low, 2)}, {number(f.high, 2)}]" for f in records(mean)), "–")
         rows.append([_name(str(case)), next((number(f.measured) for f in records(largest)), "–"), moved])

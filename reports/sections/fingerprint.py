@@ -41,11 +41,13 @@ def _facts(found: pd.DataFrame) -> list[tuple[str, list[Any]]]:
     """Return each fact's name with its findings, one a dtype, in the order of the kinds and of the dtypes in a kind."""
     if found.empty:
         return []  # pandas splits no column off nothing
-    kinds = found["case"].str.removeprefix(_STEM).str.partition("[")[0]
+    kinds = found["case"].astype(str).str.removeprefix(_STEM).str.partition("[")[0]
     order = {name: place for place, name in enumerate(_KINDS)}
     widths = {name: place for place, name in enumerate(("float32", "bfloat16", "float16", "int64", "int32", "int16", "int8", "uint8"))}
-    table = found.assign(kind=kinds, place=kinds.map(order).fillna(len(order)), width=found["dtype"].map(widths).fillna(len(widths)))
-    grouped = table.sort_values(["place", "kind", "width"], kind="stable").groupby(["place", "kind", "subject"], sort=False)
+    table = found.assign(
+        kind=kinds, place=kinds.map(order).fillna(len(order)), width=found["dtype"].astype(str).map(widths).fillna(len(widths))
+    )
+    grouped = table.sort_values(["place", "kind", "width"], kind="stable").groupby(["place", "kind", "subject"], sort=False, observed=True)
     return [(f"{_KINDS.get(str(kind), kind)}: {subject}", list(records(rows))) for (_, kind, subject), rows in grouped]
 
 

@@ -28,8 +28,8 @@ def _operators(frames: Frames) -> list[Block]:
     rows = rows[rows["subject"].str.endswith(" rms") & rows["measured"].notna()]
     if rows.empty:
         return []
-    name = rows["case"].str.removeprefix("operators/")
-    worst = rows.assign(name=name, share=rows["measured"] / rows["bound"]).sort_values("share", ascending=False).drop_duplicates("name")
+    worst = rows.assign(share=rows["measured"] / rows["bound"]).sort_values("share", ascending=False).drop_duplicates("case")
+    worst = worst.assign(name=worst["case"].astype(str).str.removeprefix("operators/"))
     lost = worst[~np.isfinite(worst["measured"])]
     worst = worst[np.isfinite(worst["measured"])]
     drawn = worst.head(_DRAWN).sort_values("name")

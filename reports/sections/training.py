@@ -12,7 +12,7 @@ from reports.words import device, number
 
 ORDER, TITLE = 22, "Training"
 _DRAWN = 6
-_SERIES = (("loss", "loss, nats"), ("grad_norm", "gradient norm"))
+_SERIES = {"loss": "loss", "grad_norm": "gradient norm", "update_norm": "norm of the update"}
 
 
 def render(frames: Frames) -> Sequence[Block]:
@@ -104,27 +104,26 @@ def _drawn(runs: Sequence[Training]) -> list[Block]:
         blocks.append(Text(text, "note"))
     for run in runs[:_DRAWN]:
         blocks += [Heading(run.name), *([Text(f"Left its band at {run.left}.")] if run.left else [])]
-        shown = [_curve(run, name, unit) for name, unit in _SERIES if "candidate" in run.series(name)]
-        shown += [_distance(run, name) for name, _ in _SERIES if run.band(name) and "golden" in run.series(name)]
+        shown = [_curve(run, name) for name in _SERIES if "candidate" in run.series(name)]
+        shown += [_distance(run, name) for name in _SERIES if run.band(name) and "golden" in run.series(name)]
         blocks += [Row(shown), *_layers(run)]
     return blocks
 
 
-def _curve(run: Training, name: str, unit: str) -> Figure:
+def _curve(run: Training, name: str) -> Figure:
     series = run.series(name)
     band = run.band(name) if "golden" in series else []
-    svg = figures.curves(series, f"{name} of {run.case} over steps", unit, band)
+    svg = figures.curves(series, f"{name} of {run.case} over steps", _SERIES[name], band)
     dashed = " The dashed line is the float64 run" + (", the grey area the band around it." if band else ".") if "golden" in series else ""
-    return Figure(svg, f"{unit.partition(',')[0].capitalize()}.{dashed}{_gaps(series)}")
+    return Figure(svg, f"{_SERIES[name].capitalize()}.{dashed}{_gaps(series)}")
 
 
 def _distance(run: Training, name: str) -> Figure:
     series = run.series(name)
     golden = np.asarray(series["golden"])
     off: dict[str, Sequence[float]] = {side: np.abs(np.asarray(series[side]) - golden).tolist() for side in series if side != "golden"}
-    what = "loss" if name == "loss" else "gradient norm"
     svg = figures.distances(off, run.band(name), f"distance of the {name} of {run.case} from float64", "distance from float64")
-    return Figure(svg, f"How far the {what} is off. In the grey area it is in the band.")
+    return Figure(svg, f"How far the {_SERIES[name]} is off. In the grey area it is in the band.")
 
 
 def _layers(run: Training) -> list[Block]:

@@ -8,7 +8,7 @@ from reports import phrases
 from reports.blocks import Block, Table, Text, Tile, Tiles
 from reports.frame import AREAS, Frames, records
 from reports.performance import Rate, rates, shown_as_performance
-from reports.phrases import Phrase, Words, say
+from reports.phrases import Phrase, Words, joined, say
 from reports.stakeholder.normal import why_not
 from reports.statistics import Estimate
 from reports.words import PEAKS, number, size
@@ -31,9 +31,8 @@ def _said(frames: Frames) -> list[Block]:
     if not compared:
         return []
     told = [r.change.told for r in compared if r.change]
-    faster, slower, alike, untold = (told.count(one) for one in (Told.FASTER, Told.SLOWER, Told.ALIKE, Told.UNTOLD))
-    text = say("cost-faster", faster=faster, slower=slower, alike=alike, untold=untold, count=len(told))
-    return [Text(text, "lead"), Text(say("cost-about"), "note")]
+    how = joined([say(f"cost-{one.name.lower()}", count=told.count(one)) for one in Told if one in told], comma=True)
+    return [Text(say("cost-sentence", count=len(told), how=how), "lead"), Text(say("cost-about"), "note")]
 
 
 def _compared(frames: Frames) -> list[Rate]:
@@ -61,12 +60,18 @@ def _speed(frames: Frames) -> list[Tile]:
         elif row.wrong:
             found.append(Tile(say(key), say("not-shown"), say("did-not-pass", why=row.wrong), "fail"))
         else:
-            beside: Words = ""
-            if row.ratio and not frames.comparison.get("self_comparison"):
-                beside = say("rate-beside", ratio=number(row.ratio.value))
-            note = say("rate-note", dtype=row.dtype, interval=spread(row.ours), beside=beside)
-            found.append(Tile(say(key), f"{number(row.ours.value)} {row.unit}/s", note))
+            found.append(_rate(say(key), row, alone=bool(frames.comparison.get("self_comparison"))))
     return found
+
+
+def _rate(name: Phrase, row: Rate, alone: bool) -> Tile:
+    """Return the ratio to the reference with its interval, and the rate itself; only the rate where there is nothing to compare with."""
+    rate = f"{number(row.ours.value)} {row.unit}/s"
+    if alone or not row.ratio:
+        return Tile(name, rate, say("rate-note", dtype=row.dtype, interval=spread(row.ours)))
+    untold = row.change is not None and row.change.told is Told.UNTOLD
+    value = say("cannot-tell") if untold else say("rate-beside", ratio=number(row.ratio.value))
+    return Tile(name, value, say("ratio-note", interval=spread(row.ratio), rate=rate, dtype=row.dtype))
 
 
 def _memory(frames: Frames) -> Tile:

@@ -8,14 +8,19 @@ from reports import phrases
 from reports.blocks import Block, Mark, Table, Text, Tile, Tiles
 from reports.frame import AREAS, OUTCOMES, Frames, records
 from reports.phrases import Phrase, Words, joined, say
+from reports.stakeholder.accuracy import gap, span
+from reports.tasks import tasks
 from reports.words import device, number
 
 ORDER, TITLE = 0, "title-normal"
+_TASKS = ("pass", "inconclusive", "waived", "fail")  # by how much a reader has to know of it
+_NAMED = 5  # failing cases that a stakeholder is shown by name
 
 
 def render(frames: Frames) -> Sequence[Block]:
     """Return banners, the verdict in a sentence, tiles, and counts by area."""
-    return [*banners(frames), Text(joined([answer(frames), sentence(frames)]), "lead"), Tiles(tiles(frames)), _counts(frames)]
+    lead = Text(joined([answer(frames), sentence(frames)]), "lead")
+    return [*banners(frames), lead, Tiles(tiles(frames)), *_named(frames), _counts(frames)]
 
 
 def banners(frames: Frames) -> list[Block]:
@@ -94,33 +99,46 @@ def _parity(frames: Frames) -> Tile:
             return Tile(name, none, say("parity-self", count=len(rows)))
         if frames.emulated:
             return Tile(name, none, say("parity-emulated", count=len(rows)))
-    text = say("closest-note", case=str(worst.case), subject=str(worst.subject), count=len(rows))
+    key = "closest-note" if worst.share <= 1 else "farthest-note"
+    text = say(key, case=str(worst.case), subject=str(worst.subject), count=len(rows))
     ended = frames.verdicts.loc[frames.verdicts["case"] == worst.case, "outcome"].iloc[0]
     outcome = "pass" if worst.share <= 1 else "waived" if ended == "waived" else "fail"
     note = say("waived-note", text=text) if outcome == "waived" else text
+    if worst.share > 1:
+        return Tile(say("farthest"), say("times", times=number(worst.share)), note, outcome)
     return Tile(say("closest"), f"{number(worst.share * 100)} %", note, outcome)
 
 
 def _accuracy(frames: Frames) -> Tile:
-    rows = frames.found("accuracy", check="score")
-    rows = rows[rows["unit"] == "%"]
-    if rows.empty:
-        return Tile(say("area-accuracy"), say("not-measured"), why_not(frames.area("accuracy")) or say("no-task"))
-    gap = rows["measured"] - rows["reference"]
-    worst = next(records(rows.assign(gap=gap, size=gap.abs()).sort_values("size", ascending=False)))
-    value = say("points", gap=f"{worst.gap:+.1f}") if worst.gap else say("no-difference")
-    note = say("accuracy-note", count=len(rows), case=str(worst.case))
+    """Return the task that is farthest off: one that differs before one that cannot tell, before one that is equal within its margin."""
+    name, found = say("area-accuracy"), tasks(frames)
+    if not found:
+        return Tile(name, say("not-measured"), why_not(frames.area("accuracy")) or say("no-task"))
+    worst = max(found, key=lambda task: (_TASKS.index(task.outcome) if task.outcome in _TASKS else len(_TASKS), task.used))
+    untold = sum(task.outcome == "inconclusive" for task in found)
+    note = say("accuracy-note", count=len(found), case=worst.name, interval=span(worst.difference, worst.unit))
+    if untold:
+        note = joined([note, say("accuracy-untold", count=untold)])
     if frames.comparison.get("self_comparison"):
-        return Tile(say("area-accuracy"), value, say("one-device-note", text=note))
+        return Tile(name, gap(worst), say("one-device-note", text=note))
     if frames.emulated:
-        return Tile(say("area-accuracy"), value, say("emulated-note", text=note))
-    return Tile(say("area-accuracy"), value, note, str(worst.outcome))
+        return Tile(name, gap(worst), say("emulated-note", text=note))
+    return Tile(name, gap(worst), note, worst.outcome)
 
 
 def why_not(cases: pd.DataFrame) -> Words:
     """Say how cases that gave no figure ended; empty when there is none."""
     ended = [say("ended-as", case=str(r.case), outcome=phrases.outcome(str(r.outcome))) for r in records(cases.head(3))]
     return joined(ended, comma=True) if ended else ""
+
+
+def _named(frames: Frames) -> list[Block]:
+    """Return the first cases that fail the run, by name: who reads no further has to know which."""
+    first = frames.failing.sort_values("case").head(_NAMED)
+    rows: list[list[Words | Mark]] = [[str(r.case), Mark(str(r.outcome), phrases.outcome(str(r.outcome)))] for r in records(first)]
+    left = len(frames.failing) - len(rows)
+    caption = say("table-named-more", shown=len(rows), total=len(frames.failing)) if left else say("table-named")
+    return [Table(caption, [say("head-case"), say("head-outcome")], rows)] if rows else []
 
 
 def _counts(frames: Frames) -> Table:

@@ -16,7 +16,7 @@ def render(frames: Frames) -> Sequence[Block]:
         return [Text(say("signed-none"))]
     known = {waiver["source"]: waiver for waiver in frames.waivers}
     rows: list[list[Words]] = []
-    for source, group in found.groupby("subject"):
+    for source, group in found.groupby("subject", observed=True):
         waiver = known.get(str(source))
         first = next(records(group))
         if waiver is None:  # gone since, after a resume: its sentence is left

@@ -14,7 +14,7 @@ from tests.reports.runs import bad, good, make, waived
 from tests.reports.test_report import Text
 
 SOURCES = sorted(Path(reports.__path__[0]).rglob("*.py")) + sorted(Path(reports.__path__[0]).rglob("*.jinja"))
-_BUILT = ("outcome-", "area-", "apart-", "memory-", "head-", "unknown-", "title-")
+_BUILT = ("outcome-", "area-", "apart-", "memory-", "head-", "unknown-", "title-", "cost-", "tasks-")
 
 
 def names(text: str) -> set[str | None]:
@@ -54,7 +54,7 @@ def test_one_is_not_many() -> None:
 
 def test_a_phrase_in_a_phrase_is_in_the_same_language() -> None:
     nested = say("unknown-areas", areas=joined([say("area-inference"), say("area-accuracy")], comma=True))
-    assert nested == Phrase({"en": "Not run: Inference, Task accuracy.", "zh-Hans": "未运行：推理，任务准确率。"})
+    assert nested == Phrase({"en": "Not run: Inference, Task accuracy.", "zh-Hans": "未运行：推理、任务精度。"})
 
 
 @pytest.mark.parametrize("verdicts", [good(), bad(), [waived("operators/softmax[float16]")]], ids=["good", "bad", "waived"])

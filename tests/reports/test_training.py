@@ -40,6 +40,14 @@ def test_runs_that_stay_are_said_to(tmp_path: Path) -> None:
     assert "sft/qwen3[float32] pass – 20.0 % 5.50 → 4.60 5.530 → 4.270 (4.280) 3.00 × in layer 1" in text.replace("\u00a0", " ")
 
 
+def test_a_loss_is_given_no_unit_and_the_norm_of_the_update_is_drawn(tmp_path: Path) -> None:
+    """The loss of KTO or GRPO is not in nats."""
+    moved = side("npu:0", series={**GOLDEN, "update_norm": [0.1, 0.09, 0.08, 0.07]})
+    text = report(tmp_path, make(tmp_path / "r", [run("kto/llama[float32]", candidate=moved)])).text
+    assert "nats" not in text.split("Training")[-1].split("Every figure")[0]
+    assert "Norm of the update." in text
+
+
 def test_a_run_that_leaves_is_said_to_and_where(tmp_path: Path) -> None:
     text = report(tmp_path, make(tmp_path / "r", [run(), run("dpo/llama[float32]", Outcome.FAIL, 30.0)])).text
     assert "1 of 2 training runs stayed in the band" in text

@@ -64,6 +64,12 @@ def test_a_run_comes_back_as_it_was(url: str, tmp_path: Path) -> None:
     assert back.recording("accuracy/arithmetic[float32]").tensors["correct"].tolist() == [1, 0, 1]
 
 
+def test_the_catalogue_comes_back_so_that_a_case_left_out_is_still_seen(tmp_path: Path) -> None:
+    run, store = make_run(tmp_path / "run"), Store(str(tmp_path / "store"))
+    run.describe_catalogue({"operators/relu[float32]": "ab", "operators/never-run[float32]": "cd"})
+    assert store.fetch(store.publish(run), tmp_path / "back").catalogue() == run.catalogue()
+
+
 def test_recordings_stay_where_they_are_unless_they_are_asked_for(url: str, tmp_path: Path) -> None:
     store = Store(url)
     back = store.fetch(store.publish(make_run(tmp_path / "run")), tmp_path / "back")
