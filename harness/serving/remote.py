@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from harness.errors import AssayError
 from harness.serving.answer import choice, logprobs, prompt_ids, read_whole, scored_by_echo, scored_by_prompt, sound, token_ids, usage
+from harness.serving.awaiting import awaited
 from harness.serving.dialect import Dialect, ask
 from harness.serving.engine import Continuation, Ids, Message, NotServed, Read, Scored, ServingError
 from harness.serving.http import Server, Session
@@ -37,7 +38,7 @@ class Endpoint:
 
 def connected(server: Server, model: str = "") -> Endpoint:
     """Return what stands at an address. Raises AssayError: unreachable, no such model, several and none named, no completions."""
-    return asyncio.run(_connected(server, model))
+    return awaited(_connected(server, model))
 
 
 async def _connected(server: Server, model: str) -> Endpoint:
@@ -79,14 +80,14 @@ class Remote:
     def score(self, prompts: Sequence[Ids], *, together: bool = False) -> list[Scored]:
         """See `Engine`."""
         self.endpoint.dialect.scoring(self.endpoint.model, "")
-        return asyncio.run(self._ask([partial(self._score, prompt=prompt) for prompt in prompts], together))
+        return awaited(self._ask([partial(self._score, prompt=prompt) for prompt in prompts], together))
 
     def generate(self, prompts: Sequence[Ids], new_tokens: int, *, together: bool = False, to_the_end: bool = False) -> list[Continuation]:
         """See `Engine`. Raises NotServed where the server does not tell which tokens it made."""
         if not self.endpoint.dialect.tells_ids:
             raise NotServed("the server does not tell the ids of its tokens (neither return_token_ids nor return_tokens_as_token_ids)")
         each = [partial(self.continued, prompt=prompt, new_tokens=new_tokens, to_the_end=to_the_end) for prompt in prompts]
-        return asyncio.run(self._ask(each, together))
+        return awaited(self._ask(each, together))
 
     def read(self, texts: Sequence[str], conversations: Sequence[Sequence[Message]]) -> list[Read]:
         """See `Engine`. Special tokens are added as the server does by default."""
@@ -94,7 +95,7 @@ class Remote:
         plain = {"model": self.endpoint.model, "max_tokens": 1, "temperature": 0.0, **own}
         asked = [("/completions", plain | {"prompt": text}) for text in texts]
         asked += [("/chat/completions", plain | {"messages": [dict(turn) for turn in turns]}) for turns in conversations]
-        return asyncio.run(self._ask([partial(_read, path=path, body=body) for path, body in asked]))
+        return awaited(self._ask([partial(_read, path=path, body=body) for path, body in asked]))
 
     async def _ask(self, questions: Sequence[Callable[[Session], Awaitable[_T]]], together: bool = False) -> list[_T]:
         """Ask in turn, or many at a time; the first failure ends it, and no question is sent after it."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.inputs import draw_bits
+from harness.serving.awaiting import awaited
 from harness.serving.engine import Ids, ServingError
 from harness.serving.http import Session
 from harness.serving.remote import Remote
@@ -50,7 +51,7 @@ class Asked:
 def run(remote: Remote, prompts: Sequence[Ids], phase: Phase, new_tokens: int, seed: int) -> list[Asked]:
     """Send the requests of a phase, prompts in turn, and return them in the order in which they were due."""
     one = _One(remote, prompts, new_tokens)
-    found = asyncio.run(_closed(one, phase) if phase.users else _open(one, phase.arrivals(seed)))
+    found = awaited(_closed(one, phase) if phase.users else _open(one, phase.arrivals(seed)))
     return sorted(found, key=lambda asked: asked.scheduled)
 
 

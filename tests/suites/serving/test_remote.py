@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 
 from harness.errors import AssayError
+from harness.serving.awaiting import awaited
 from harness.serving.engine import NotServed, ServingError
 from harness.serving.http import Server
 from harness.serving.remote import connected
@@ -86,13 +87,11 @@ def test_without_ids_the_usage_counts(served) -> None:
 
 
 def asked(remote, new_tokens: int):
-    import asyncio
-
     async def one():
         async with remote.endpoint.server.session() as session:
             return await remote.continued(session, PROMPTS[0], new_tokens)
 
-    return asyncio.run(one())
+    return awaited(one())
 
 
 @pytest.mark.parametrize(
