@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 def awaited(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Return what the coroutine returns, and raise what it raises. In a thread that has an event loop already (a notebook) it gets another."""
+    """Return what the coroutine returns, and raise what it raises; where an event loop runs already (a notebook) it gets a thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
