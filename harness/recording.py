@@ -113,7 +113,7 @@ def jsonable(value: object) -> object:
     return value
 
 
-def write_json(path: Path, document: Mapping[str, object], sealed: bool = False) -> None:
+def write_json(path: Path, document: Mapping[str, object], sealed: bool = False, indent: int | None = None) -> None:
     """Write strict JSON to `path` at once or not at all. With `sealed`, add the SHA-256 of the rest as `sha256`."""
     clean: dict[str, Any] = jsonable(document)  # type: ignore[assignment]  # a mapping stays a mapping
     if sealed:
@@ -122,7 +122,8 @@ def write_json(path: Path, document: Mapping[str, object], sealed: bool = False)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(clean, sort_keys=True, allow_nan=False))  # json.dump, or an indent, is Python code and ten times slower
+            # json.dump, or an indent, is Python code and ten times slower
+            file.write(json.dumps(clean, sort_keys=True, allow_nan=False, indent=indent))
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

@@ -144,7 +144,7 @@ def run(plan: Plan, parts: int, out: Path) -> Score:
         rows += _emulated(plan, parts, folder)
     rows += _invariants(plan)
     score = Score(tuple(rows))
-    write_json(out, {**score.to_json(), **_about(plan, time.perf_counter() - begun)})
+    write_json(out, {**score.to_json(), **_about(plan, time.perf_counter() - begun)}, indent=1)  # kept in git
     return score
 
 
