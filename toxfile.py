@@ -6,10 +6,10 @@ with `if-possible` a machine that cannot have it (another system, a real CANN) g
 
 import atexit
 import json
+import subprocess
 
 from tox.config.sets import EnvConfigSet
 from tox.execute.api import Outcome
-from tox.execute.request import StdinSource
 from tox.plugin import impl
 from tox.report import HandledError
 from tox.session.state import State
@@ -28,13 +28,16 @@ def tox_before_run_commands(tox_env: ToxEnv) -> None:
     wanted = tox_env.conf["emulator"]
     if wanted == "off":
         return
-    done = tox_env.execute(["python", "-m", "emulator", "env", "--json"], StdinSource.OFF, run_id="emulator", show=False)
-    if done.exit_code == 0:
-        tox_env.conf["set_env"].update(json.loads(done.out))
+    # not by tox_env.execute: `tox exec` captures nothing, and what is told would not be heard
+    command = [str(tox_env.conf["env_python"]), "-m", "emulator", "env", "--json"]
+    root, variables = tox_env.core["tox_root"], tox_env.environment_variables
+    done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        tox_env.conf["set_env"].update(json.loads(done.stdout))
     elif wanted == "required":
-        raise HandledError(done.err.strip())
+        raise HandledError(done.stderr.strip())
     else:
-        print(done.err.strip())
+        print(done.stderr.strip())
 
 
 @impl
