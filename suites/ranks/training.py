@@ -52,7 +52,7 @@ def share_of_loss(scores: Tensor, rows: Tensor, total: Tensor) -> Tensor:
 
 def backward(share: Tensor, world: int) -> None:
     """Compute gradients. DDP and FSDP take the mean over the ranks, where shares are to be added: hence the factor."""
-    (share * world).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(share * world)
 
 
 def clipped(parameters: Sequence[nn.Parameter]) -> Tensor:

@@ -23,7 +23,7 @@ _DTYPES = ("float32", "bfloat16")
 
 
 def _timed(name: str, workload: Callable[..., Step], vouched_by: str, rounds: int, **params: Scalar) -> tuple[Case, ...]:
-    """Return `performance/<name>[<dtype>]` for each dtype; `vouched_by` is a case id without its dtype, of `rounds` outputs are kept."""
+    """Return `performance/<name>[<dtype>]` for each dtype; `vouched_by` is a case id without its dtype."""
     checks = (SpecialValues(), Throughput())
     return tuple(
         Case(

@@ -38,7 +38,7 @@ def _alone(module: Any, tokens: Tensor, gradients: Mapping[str, Tensor]) -> dict
     with torch.no_grad():
         scores = logits(module, tokens)
     loss = next_token(module, {"tokens": tokens})["loss"]
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     trained = dict(module.named_parameters())
     norm = training.clipped([p for p in trained.values() if p.grad is not None])
     found = {"logits": scores, "loss": loss.detach()[None], "norm": norm[None]}  # as recordings have scalars
